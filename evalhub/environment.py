@@ -1,0 +1,80 @@
+"""Readers of environment variables: a value that cannot be meant stops the start and names its variable."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+def read_text(name: str, default: str | None = None) -> str:
+    value = os.environ.get(name, "").strip() or default
+    if value is None:
+        raise ImproperlyConfigured(f"{name} is not set: EvalHub does not start without it")
+    return value
+
+
+def read_choice(name: str, choices: Sequence[str], default: str) -> str:
+    value = read_text(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}, and must be one of: {', '.join(choices)}")
+    return value
+
+
+def read_flag(name: str, default: bool) -> bool:
+    value = read_text(name, "yes" if default else "no").lower()
+    if value not in YES + NO:
+        raise ImproperlyConfigured(f"{name} is {value!r}, and must be yes or no")
+    return value in YES
+
+
+def read_number(name: str, default: int, *, least: int = 0) -> int:
+    value = read_text(name, str(default))
+    if not (value.isascii() and value.isdigit()) or int(value) < least:
+        raise ImproperlyConfigured(f"{name} is {value!r}, and must be a whole number of at least {least}")
+    return int(value)
+
+
+def read_list(name: str, default: Sequence[str] | None = None) -> list[str]:
+    text = read_text(name, None if default is None else ",".join(default) or " ")
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def read_folder(name: str, default: Path) -> Path:
+    folder = Path(read_text(name, str(default)))
+    if not folder.is_absolute():
+        raise ImproperlyConfigured(f"{name} is {str(folder)!r}, and must be an absolute path")
+    return folder
+
+
+def read_database_url(name: str) -> dict[str, Any] | None:
+    """Django's settings of the database that a postgresql:// address names; None where none is given."""
+    text = read_text(name, "")
+    if not text:
+        return None
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is not an address that can be read") from None  # it holds a password
+    if url.scheme not in ("postgres", "postgresql"):
+        raise ImproperlyConfigured(
+            f"{name} starts with {url.scheme!r}, and must start with postgresql: nothing else works"
+        )
+    database = unquote(url.path.lstrip("/"))
+    if not database:
+        raise ImproperlyConfigured(f"{name} names no database: postgresql, user, host, then /database")
+    options = dict(parse_qsl(url.query))
+    host = options.pop("host", None) or unquote(url.hostname or "")
+    return {
+        "NAME": database,
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+        "HOST": host,
+        "PORT": str(port or ""),
+        "OPTIONS": options,
+    }

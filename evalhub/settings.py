@@ -1,0 +1,225 @@
+"""Settings. Everything that differs between installations comes from the environment.
+
+EVALHUB_MODE says what is being run. `production` is what a start without it means: it needs SECRET_KEY and
+ALLOWED_HOSTS, and speaks https only. manage.py sets `development`; `manage.py demo` sets `demo`, which is like
+production, but over http on this machine.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.utils.csp import CSP
+
+from evalhub.database.postgres import Server
+from evalhub.environment import (
+    read_choice,
+    read_database_url,
+    read_flag,
+    read_folder,
+    read_list,
+    read_number,
+    read_text,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = read_folder("EVALHUB_VAR", BASE_DIR / "var")  # everything that EvalHub writes on this machine
+
+
+def local_secret() -> str:
+    """The secret of a machine that is not production: made once, readable by its owner only."""
+    file = VAR_DIR / "secret_key"
+    if not file.exists():
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        made = VAR_DIR / f".secret_key.{secrets.token_hex(8)}"
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_urlsafe(50))
+        try:
+            file.hardlink_to(made)  # the first of several starts wins, and nobody reads half a key
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    return file.read_text()
+
+
+MODE = read_choice("EVALHUB_MODE", ("production", "demo", "development", "test"), "production")
+PRODUCTION = MODE == "production"
+DEBUG = read_flag("EVALHUB_DEBUG", False) and MODE == "development"
+
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
+SECRET_KEY = read_text("SECRET_KEY", None if PRODUCTION else local_secret())
+SECRET_KEY_FALLBACKS = read_list("SECRET_KEY_FALLBACKS", [])
+ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", None if PRODUCTION else LOCAL_HOSTS)
+CSRF_TRUSTED_ORIGINS = [
+    f"https://{host.replace('.', '*.', 1) if host.startswith('.') else host}" for host in ALLOWED_HOSTS
+]
+
+# --- applications -----------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "procrastinate.contrib.django",
+    "evalhub.accounts",
+    "evalhub.audit",
+    "evalhub.web",
+    "evalhub.database",
+    "runs",
+    "results",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "evalhub.urls"
+WSGI_APPLICATION = "evalhub.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- database ---------------------------------------------------------------------------------------------------------
+
+POOL = {"min_size": 0, "max_size": read_number("EVALHUB_POOL_SIZE", 10, least=1), "timeout": 20, "max_idle": 60}
+
+
+def choose_database() -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The database of DATABASE_URL, else our own server's; and, for that one, where it lives."""
+    pooled = {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them, and tries each
+    named = read_database_url("DATABASE_URL")
+    if named is not None:
+        options = {**named.pop("OPTIONS"), "pool": POOL}
+        return {"ENGINE": "django.db.backends.postgresql", **pooled, **named, "OPTIONS": options}, None
+    # Tests have a server of their own, that need not survive a power cut.
+    embedded: dict[str, Any] = {
+        "folder": VAR_DIR / ("test-postgres" if MODE == "test" else "postgres"),
+        "durable": MODE != "test",
+    }
+    server = Server.at(**embedded)
+    return {
+        "ENGINE": "evalhub.database.engine",
+        **pooled,
+        "NAME": server.DATABASE,
+        "USER": server.USER,
+        "HOST": str(server.socket_folder),
+        "OPTIONS": {"pool": POOL},
+    }, embedded
+
+
+DATABASE, EMBEDDED_POSTGRES = choose_database()
+DATABASES = {"default": DATABASE}
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "accounts:login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+SESSION_COOKIE_NAME = "__Host-evalhub-session" if PRODUCTION else "evalhub-session"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = PRODUCTION
+CSRF_COOKIE_NAME = "__Host-evalhub-csrf" if PRODUCTION else "evalhub-csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = PRODUCTION
+
+# --- what browsers are told -------------------------------------------------------------------------------------------
+
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF],
+    "img-src": [CSP.SELF],
+    "font-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "frame-src": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+    "base-uri": [CSP.NONE],
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+SECURE_SSL_REDIRECT = PRODUCTION and read_flag("EVALHUB_REDIRECT_TO_HTTPS", True)
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # probes of a load balancer speak http
+SECURE_HSTS_SECONDS = read_number("EVALHUB_HSTS_SECONDS", 365 * 24 * 3600) if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
+SECURE_HSTS_PRELOAD = PRODUCTION
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = VAR_DIR / "static"
+SERVES_COLLECTED_FILES = MODE in (
+    "production",
+    "demo",
+)  # hashed and compressed by collectstatic; else read from static/
+WHITENOISE_USE_FINDERS = not SERVES_COLLECTED_FILES
+WHITENOISE_AUTOREFRESH = not SERVES_COLLECTED_FILES
+MEDIA_ROOT = VAR_DIR / "media"  # uploads wait here for the worker; nothing in it has an address
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            if SERVES_COLLECTED_FILES
+            else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        )
+    },
+}
+
+# --- language and time ------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- the API ----------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
