@@ -1,0 +1,36 @@
+"""Puts ``request.actor`` on every request: who is asking, in which organisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from evalhub.accounts.actor import Actor
+from evalhub.accounts.models import memberships_of
+
+SESSION_KEY = "organization"
+
+
+class ActorMiddleware:
+    """The actor of the web session: the signed-in user in the current organisation, or None."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.actor = session_actor(request)
+        return self.get_response(request)
+
+
+def session_actor(request: HttpRequest) -> Actor | None:
+    """Membership is read on every request, so that who is removed is out at once."""
+    user = request.user
+    if not user.is_authenticated:
+        return None
+    memberships = list(memberships_of(user))
+    if not memberships:
+        return None
+    chosen = request.session.get(SESSION_KEY)
+    current = next((m for m in memberships if str(m.organization_id) == chosen), memberships[0])
+    return Actor.from_membership(current)

@@ -1,0 +1,142 @@
+"""Rows that belong to one organisation, and the one question every fetch starts from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from evalhub.database.models import Record
+
+if TYPE_CHECKING:
+    from evalhub.accounts.actor import Actor
+
+
+class TenantQuerySet[T: models.Model](models.QuerySet[T]):
+    """Rows of one organisation. ``gone`` names the ancestors whose deletion hides a row."""
+
+    def visible_to(self, actor: Actor | None) -> Self:
+        """The rows of the actor's organisation that are not deleted; nothing for nobody."""
+        if actor is None:
+            return self.none()
+        alive = {f"{path}__isnull": True for path in getattr(self.model, "deleted_paths", ())}
+        return self.filter(organization=actor.organization, **alive)
+
+    def with_id(self, value: object) -> Self:
+        """Rows named by our id or by the client's own (``external_id``); UUIDs are compared without case."""
+        text = str(value).strip()
+        named = Q(external_id=text) | Q(external_id=text.lower())
+        as_uuid = parse_uuid(text)
+        return self.filter(named | Q(pk=as_uuid) if as_uuid else named)
+
+
+class DeletableQuerySet[T: models.Model](TenantQuerySet[T]):
+    def current(self) -> Self:
+        """Neither archived nor deleted."""
+        return self.filter(archived_at__isnull=True, deleted_at__isnull=True)
+
+    def archived(self) -> Self:
+        return self.filter(archived_at__isnull=False, deleted_at__isnull=True)
+
+    def archive(self) -> int:
+        return self.filter(archived_at__isnull=True).update(archived_at=Now(), updated_at=Now())
+
+    def restore(self) -> int:
+        return self.filter(archived_at__isnull=False).update(archived_at=None, updated_at=Now())
+
+
+class Tenant(Record):
+    """A row of one organisation."""
+
+    deleted_paths: tuple[str, ...] = ()
+    # No index of its own: the composite ones that lists need start with it.
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Named(Tenant):
+    """A row that a client can name by an id of its own."""
+
+    external_id = models.TextField(null=True, blank=True, help_text="The sender's own id, unique in the organisation.")
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "external_id"], name="%(class)s_external_id_once")
+        ]
+
+    @property
+    def public_id(self) -> str:
+        """What doors give back: the sender's id where it chose one, else ours."""
+        return self.external_id or str(self.pk)
+
+
+class Deletable(Tenant):
+    """A named row that is archived (out of the lists) or deleted (gone for everybody, kept for history)."""
+
+    deleted_paths: tuple[str, ...] = ("deleted_at",)
+    external_id = models.TextField(null=True, blank=True, help_text="The sender's own id, unique in the organisation.")
+    archived_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    tags = ArrayField(models.CharField(max_length=80), default=list, blank=True)
+    metadata = models.JSONField(default=dict, blank=True, help_text="Typed values, shown: {key: {type, ...}}.")
+    attributes = models.JSONField(default=dict, blank=True, help_text="Free values of clients, kept as they came.")
+
+    objects = DeletableQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "external_id"],
+                condition=Q(deleted_at__isnull=True),
+                name="%(class)s_external_id_once",
+            )
+        ]
+
+    @property
+    def public_id(self) -> str:
+        """What doors give back: the sender's id where it chose one, else ours."""
+        return self.external_id or str(self.pk)
+
+    def archive(self) -> None:
+        self._stamp(archived_at=timezone.now())
+
+    def restore(self) -> None:
+        self._stamp(archived_at=None)
+
+    def mark_deleted(self) -> None:
+        self._stamp(deleted_at=timezone.now())
+
+    def _stamp(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.save(update_fields=[*values, "updated_at"])
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """The UUID that ``text`` spells canonically (ASCII, hyphens, any case), else None."""
+    if len(text) != 36 or not text.isascii():
+        return None
+    try:
+        value = UUID(text)
+    except ValueError:
+        return None
+    return value if str(value) == text.lower() else None
+
+
+def normal_external_id(value: object) -> str:
+    """External ids as they are stored: UUIDs in lower case, everything else as it came."""
+    text = str(value)
+    return text.lower() if parse_uuid(text) else text

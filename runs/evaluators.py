@@ -1,0 +1,93 @@
+"""Evaluators that arrive with results, and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from runs.models import Evaluator, EvaluatorVersion, Project
+
+
+@dataclass(slots=True, kw_only=True)
+class EvaluatorSpec:
+    """An evaluator as a sender describes it; its name makes it the same one next time within the project."""
+
+    name: str
+    description: str = ""
+    who: str = Evaluator.Who.HEURISTIC
+    value_type: str = Evaluator.ValueType.NUMBER
+    options: list[dict[str, Any]] = field(default_factory=list)
+    direction: str = Evaluator.Direction.HIGHER
+    threshold: float | None = None
+    operator: str = Evaluator.Operator.AT_LEAST
+    min_score: float | None = None
+    max_score: float | None = None
+    weight: float = 1
+    definition: dict[str, Any] = field(default_factory=dict)
+
+
+def ensure_evaluators(
+    project: Project, specs: Iterable[EvaluatorSpec], *, origin: str = Evaluator.Origin.LOCAL
+) -> dict[str, Evaluator]:
+    """The project's evaluators by name, missing ones made; an existing one keeps its definition."""
+    wanted = {spec.name: spec for spec in specs}
+    if not wanted:
+        return {}
+    with transaction.atomic():
+        found = _evaluators_by_name(project, wanted)
+        if len(found) < len(wanted):
+            Project.objects.select_for_update().get(pk=project.pk)  # one maker at a time
+            found = _evaluators_by_name(project, wanted)
+            missing = [spec for name, spec in wanted.items() if name not in found]
+            made = Evaluator.objects.bulk_create([_made_from(spec, project, origin) for spec in missing])
+            found |= {evaluator.name: evaluator for evaluator in made}
+    return found
+
+
+def change_evaluator(evaluator: Evaluator, **changes: Any) -> Evaluator:
+    """Change an evaluator; a change of how it judges keeps the old way as a version, where it was used."""
+    with transaction.atomic():
+        evaluator = Evaluator.objects.select_for_update().get(pk=evaluator.pk)
+        before = evaluator.snapshot()
+        for name, value in changes.items():
+            setattr(evaluator, name, value)
+        if evaluator.snapshot() != before and Evaluator.objects.filter(pk=evaluator.pk, evaluations__isnull=False)[:1]:
+            EvaluatorVersion.objects.create(
+                organization_id=evaluator.organization_id,
+                evaluator=evaluator,
+                number=evaluator.version,
+                definition=before,
+            )
+            evaluator.version += 1
+        evaluator.save()
+    return evaluator
+
+
+def _evaluators_by_name(project: Project, names: Iterable[str]) -> dict[str, Evaluator]:
+    """Live ones win over archived ones, own ones over those that came with results."""
+    evaluators = Evaluator.objects.filter(project=project, name__in=list(names), deleted_at__isnull=True)
+    ordered = sorted(evaluators, key=lambda e: (e.archived_at is None, e.origin == Evaluator.Origin.OWN))
+    return {evaluator.name: evaluator for evaluator in ordered}
+
+
+def _made_from(spec: EvaluatorSpec, project: Project, origin: str) -> Evaluator:
+    return Evaluator(
+        organization_id=project.organization_id,
+        project=project,
+        origin=origin,
+        name=spec.name[:200],
+        description=spec.description,
+        who=spec.who,
+        value_type=spec.value_type,
+        options=spec.options,
+        direction=spec.direction,
+        threshold=spec.threshold,
+        operator=spec.operator,
+        min_score=spec.min_score,
+        max_score=spec.max_score,
+        weight=spec.weight,
+        definition=spec.definition,
+    )

@@ -1,0 +1,33 @@
+from runs.models.cases import Case, CaseRevision, Category, Prompt, Requirement, TestSet, TestSetCase, Topic
+from runs.models.evaluators import Evaluator, EvaluatorVersion
+from runs.models.notes import Attachment, Comment, IdempotencyKey, Import, SavedView, Tag, Task
+from runs.models.projects import Endpoint, Folder, Project
+from runs.models.runs import ConfigurationEvaluator, TestConfiguration, TestRun, TestSetEvaluator, Variant
+
+__all__ = [
+    "Attachment",
+    "Case",
+    "CaseRevision",
+    "Category",
+    "Comment",
+    "ConfigurationEvaluator",
+    "Endpoint",
+    "Evaluator",
+    "EvaluatorVersion",
+    "Folder",
+    "IdempotencyKey",
+    "Import",
+    "Project",
+    "Prompt",
+    "Requirement",
+    "SavedView",
+    "Tag",
+    "Task",
+    "TestConfiguration",
+    "TestRun",
+    "TestSet",
+    "TestSetCase",
+    "TestSetEvaluator",
+    "Topic",
+    "Variant",
+]

@@ -1,0 +1,192 @@
+"""What people attach to things, and what clients and pages remember.
+
+Comments, tasks and attachments name their thing by (entity_type, entity_id), so that this room never looks up.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from evalhub.accounts.tenancy import Named, Tenant, TenantQuerySet
+from runs.models.projects import Project
+
+
+class EntityType(models.TextChoices):
+    PROJECT = "project", "Project"
+    ENDPOINT = "endpoint", "Endpoint"
+    TEST_SET = "test_set", "Test set"
+    CASE = "case", "Case"
+    EVALUATOR = "evaluator", "Evaluator"
+    CONFIGURATION = "configuration", "Configuration"
+    RUN = "run", "Run"
+    RESULT = "result", "Result"
+
+
+class Tag(Named):
+    """A word of the organisation's tag list; the tagged rows hold the name."""
+
+    name = models.CharField(max_length=80)
+    icon = models.CharField(max_length=16, blank=True)
+
+    class Meta(Named.Meta):
+        constraints = [
+            *Named.Meta.constraints,
+            models.UniqueConstraint(fields=["organization", "name"], name="tag_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OfEntity(Named):
+    entity_type = models.CharField(max_length=16, choices=EntityType.choices)
+    entity_id = models.UUIDField()
+
+    class Meta(Named.Meta):
+        abstract = True
+        indexes = [models.Index(fields=["entity_type", "entity_id", "id"], name="%(class)s_of_entity")]
+
+
+class Comment(OfEntity):
+    deleted_paths = ("deleted_at",)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    text = models.TextField()
+    turn = models.PositiveIntegerField(null=True, blank=True)
+    emojis = models.JSONField(default=dict, blank=True)
+    edited_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(OfEntity.Meta):
+        pass
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class Task(Named):
+    class Priority(models.TextChoices):
+        LOW = "Low", "Low"
+        MEDIUM = "Medium", "Medium"
+        HIGH = "High", "High"
+
+    class Status(models.TextChoices):
+        OPEN = "Open", "Open"
+        IN_PROGRESS = "In Progress", "In progress"
+        COMPLETED = "Completed", "Completed"
+        CANCELLED = "Cancelled", "Cancelled"
+
+    title = models.CharField(max_length=300)
+    description = models.TextField(blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
+    priority = models.CharField(max_length=8, choices=Priority.choices, default=Priority.MEDIUM)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    entity_type = models.CharField(max_length=16, choices=EntityType.choices, blank=True)
+    entity_id = models.UUIDField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    class Meta(Named.Meta):
+        indexes = [models.Index(fields=["entity_type", "entity_id", "id"], name="task_of_entity")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Attachment(OfEntity):
+    filename = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=200, default="application/octet-stream")
+    size = models.PositiveBigIntegerField(default=0, help_text="Bytes.")
+    position = models.PositiveIntegerField(default=0)
+    file = models.FileField(upload_to="attachments/%Y/%m/", max_length=300)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta(OfEntity.Meta):
+        pass
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class SavedView(Tenant):
+    """A named query string of a list; private unless shared, and never changed by anybody else."""
+
+    class Page(models.TextChoices):
+        RUNS = "runs", "Runs"
+        RESULTS = "results", "Results"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
+    page = models.CharField(max_length=16, choices=Page.choices)
+    name = models.CharField(max_length=80)
+    query = models.TextField(blank=True)
+    shared = models.BooleanField(default=False)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "user", "page", "name"], name="view_name_once_per_user")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Import(Tenant):
+    """One file on its way in; its progress is written on a second connection while the import's transaction runs."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="imports")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    filename = models.CharField(max_length=255)
+    file = models.FileField(upload_to="imports/%Y/%m/", max_length=300, blank=True)
+    size = models.PositiveBigIntegerField(default=0, help_text="Bytes.")
+    sha256 = models.CharField(max_length=64, blank=True)
+    format = models.CharField(max_length=40, blank=True)
+    mapping = models.JSONField(null=True, blank=True, help_text="Column mapping of a generic CSV or JSONL file.")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
+    done = models.PositiveIntegerField(default=0, help_text="Records read so far.")
+    total = models.PositiveIntegerField(null=True, blank=True)
+    message = models.TextField(blank=True, help_text="What was imported, or why not, for people.")
+    report = models.JSONField(default=dict, blank=True, help_text="declared and imported totals, warnings.")
+    run = models.ForeignKey("runs.TestRun", null=True, blank=True, on_delete=models.SET_NULL, related_name="imports")
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "-id"], name="import_newest")]
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class IdempotencyKey(Tenant):
+    """The answer given to a request that named itself, so that a retry gets the same one."""
+
+    key = models.CharField(max_length=255)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    request_digest = models.CharField(max_length=64, help_text="SHA-256 of method, path and body.")
+    status = models.PositiveSmallIntegerField(null=True)
+    response = models.JSONField(null=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "key"], name="idempotency_key_once"),
+            models.CheckConstraint(condition=~Q(key=""), name="idempotency_key_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
