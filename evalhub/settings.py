@@ -51,9 +51,6 @@ LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
 SECRET_KEY = read_text("SECRET_KEY", None if PRODUCTION else local_secret())
 SECRET_KEY_FALLBACKS = read_list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", None if PRODUCTION else LOCAL_HOSTS)
-CSRF_TRUSTED_ORIGINS = [
-    f"https://{host.replace('.', '*.', 1) if host.startswith('.') else host}" for host in ALLOWED_HOSTS
-]
 
 # --- applications -----------------------------------------------------------------------------------------------------
 
@@ -78,9 +75,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "evalhub.web.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "evalhub.web.middleware.DatabaseAwayMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -110,7 +109,8 @@ TEMPLATES = [
 
 # --- database ---------------------------------------------------------------------------------------------------------
 
-POOL = {"min_size": 0, "max_size": read_number("EVALHUB_POOL_SIZE", 10, least=1), "timeout": 20, "max_idle": 60}
+# Short time-outs: a database that is away is told at once, and found again at once when it is back.
+POOL = {"min_size": 0, "max_size": read_number("EVALHUB_POOL_SIZE", 10, least=1), "timeout": 5, "reconnect_timeout": 5}
 
 
 def choose_database() -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -138,6 +138,12 @@ def choose_database() -> tuple[dict[str, Any], dict[str, Any] | None]:
 
 DATABASE, EMBEDDED_POSTGRES = choose_database()
 DATABASES = {"default": DATABASE}
+
+# --- work beyond a request --------------------------------------------------------------------------------------------
+
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""
+PROCRASTINATE_IMPORT_PATHS = ["evalhub.worker"]
+PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": read_number("EVALHUB_WORKER_CONCURRENCY", 2, least=1)}
 
 # --- people -----------------------------------------------------------------------------------------------------------
 
@@ -215,6 +221,25 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "evalhub.web.log_lines.JsonLines"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "evalhub": {"level": "INFO"},
+        "django": {"handlers": [], "level": "WARNING", "propagate": True},
+        "django.server": {
+            "handlers": [],
+            "level": "WARNING",
+            "propagate": True,
+        },  # runserver: we log requests ourselves
+    },
+}
 
 # --- the API ----------------------------------------------------------------------------------------------------------
 

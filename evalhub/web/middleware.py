@@ -1,0 +1,60 @@
+"""What every answer has in common: an id, careful headers, one line in the log, and 503 while the database is away."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+
+from evalhub.web.request_ids import accept_or_make, current_request_id
+
+log = logging.getLogger("evalhub.request")
+
+type Answer = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestIdMiddleware:
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = accept_or_make(request.headers.get("X-Request-Id"))
+        token = current_request_id.set(request_id)
+        started = time.perf_counter()
+        try:
+            response = self.get_response(request)
+            response["X-Request-Id"] = request_id
+            if not response.has_header("Cache-Control"):  # static files have their own
+                response["Cache-Control"] = "private, no-store"
+            facts = {
+                "method": request.method,
+                "path": request.path,
+                "status": response.status_code,
+                "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+            }
+            log.info("answered", extra={"facts": facts})
+            return response
+        finally:
+            current_request_id.reset(token)
+
+
+class DatabaseAwayMiddleware:
+    """A database that restarts is no fault of the request: say when to come back instead of failing."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        log.error("the database is away", exc_info=exception)
+        return HttpResponse(
+            "The database is not answering just now. Try again in a few seconds.\n",
+            content_type="text/plain; charset=utf-8",
+            status=503,
+            headers={"Retry-After": "5"},
+        )

@@ -1,0 +1,25 @@
+"""What workers do: the tasks of the queue. Each is a verb of some room; here it only gets its name and its retries."""
+
+import logging
+
+from procrastinate.contrib.django import app
+from procrastinate.jobs import Status
+
+log = logging.getLogger("evalhub.worker")
+
+HEARTBEAT_LOST = 30  # seconds without a sign of life after which a worker counts as dead
+MOST_ATTEMPTS = 5  # a job that kills each worker that takes it must stop somewhere
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queueing_lock="rescue_stalled_jobs", name="rescue_stalled_jobs")
+async def rescue_stalled_jobs(timestamp: int) -> None:
+    """A killed worker's jobs stay `doing` for ever: hand them to the next one."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=HEARTBEAT_LOST):
+        facts = {"job": job.id, "task": job.task_name, "attempts": job.attempts}
+        if job.attempts + 1 >= MOST_ATTEMPTS:
+            log.error("gave up on a job whose workers die", extra={"facts": facts})
+            await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=False)
+        else:
+            log.warning("rescued a job whose worker died", extra={"facts": facts})
+            await app.job_manager.retry_job(job)
