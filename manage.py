@@ -1,10 +1,25 @@
 #!/usr/bin/env python3
+"""EvalHub's only script. `python3 manage.py demo` and `python3 manage.py test` work on a fresh machine."""
+
 import os
 import sys
 
+from evalhub.bootstrap import CannotStart, prepare
 
-def main():
+MODES = {"demo": "demo", "test": "test"}
+
+
+def main() -> None:
+    command = sys.argv[1] if len(sys.argv) > 1 else "help"
+    try:
+        prepare(command)
+    except CannotStart as reason:
+        sys.exit(str(reason))
+    except KeyboardInterrupt:
+        sys.exit(130)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evalhub.settings")
+    if command in MODES:
+        os.environ["EVALHUB_MODE"] = MODES[command]
     os.environ.setdefault("EVALHUB_MODE", "development")
     from django.core.management import execute_from_command_line
 

@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "evalhub.database",
     "runs",
     "results",
+    "evalhub",
 ]
 
 MIDDLEWARE = [
