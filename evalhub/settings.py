@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "evalhub.accounts.middleware.ActorMiddleware",
+    "evalhub.web.time_zones.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -103,7 +104,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "evalhub.web.context.shell",
             ],
+            "builtins": ["evalhub.web.templatetags.evalhub"],
         },
     },
 ]
@@ -166,6 +169,7 @@ SESSION_COOKIE_SECURE = PRODUCTION
 CSRF_COOKIE_NAME = "__Host-evalhub-csrf" if PRODUCTION else "evalhub-csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "evalhub.web.errors.csrf_failure"
 CSRF_COOKIE_SECURE = PRODUCTION
 
 # --- what browsers are told -------------------------------------------------------------------------------------------
@@ -197,6 +201,11 @@ SECURE_HSTS_PRELOAD = PRODUCTION
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_FINDERS = [
+    "evalhub.web.bundle.StyleSheetFinder",
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+]
 STATIC_ROOT = VAR_DIR / "static"
 SERVES_COLLECTED_FILES = MODE in (
     "production",

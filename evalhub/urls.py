@@ -6,3 +6,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
 ]
+
+handler400 = "evalhub.web.errors.bad_request"
+handler403 = "evalhub.web.errors.forbidden"
+handler404 = "evalhub.web.errors.not_found"
+handler500 = "evalhub.web.errors.server_error"

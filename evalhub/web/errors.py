@@ -1,0 +1,79 @@
+"""When something is wrong: the same look for every mistake on pages, problem details (RFC 9457) under /api/."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+
+from evalhub.web.json import dumps
+from evalhub.web.pages import wants_fragment
+from evalhub.web.request_ids import current_request_id
+
+log = logging.getLogger("evalhub.web")
+
+
+class Refused(BadRequest):
+    """A request that cannot be answered as it is; the message is a sentence for the person who sent it."""
+
+
+def problem(status: int, detail: str, *, title: str = "", kind: str = "about:blank", **more: Any) -> HttpResponse:
+    """An error as RFC 9457 problem details."""
+    body = {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
+    return HttpResponse(dumps(body), status=status, content_type="application/problem+json")
+
+
+def answer(request: HttpRequest, status: int, title: str, text: str, *, alone: bool = False) -> HttpResponse:
+    """The mistake as the asker can read it: problem details, a fragment, or a page.
+
+    ``alone`` pages ask the database nothing: it may be what broke.
+    """
+    number = current_request_id.get() or ""
+    if request.path.startswith("/api/"):
+        response = problem(status, text, request_id=number)
+    else:
+        values = {"status": status, "heading": title, "text": text, "request_id": number}
+        template = "errors/fragment.html" if wants_fragment(request) else f"errors/{'alone' if alone else 'page'}.html"
+        if alone:
+            body = render_to_string(template, values)
+        else:
+            body = render_to_string(template, values, request)
+        response = HttpResponse(body, status=status)
+    return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    said = str(exception) if isinstance(exception, Refused) else ""
+    text = said or "The address or the form holds something that cannot be read. Go back and try it again."
+    return answer(request, 400, "This request can’t be read", text)
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    text = str(exception or "") or "Your role doesn’t include this. An admin of your organisation can change it."
+    return answer(request, 403, "You can’t do this here", text)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    text = (
+        "The link may be old, or it belongs to an organisation you are not a member of. "
+        "For your colleagues’ privacy we show the same page in both cases."
+    )
+    return answer(request, 404, "This page isn’t here", text)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    text = "Something broke on our side. Nothing that was saved before is lost. Try again in a moment."
+    return answer(request, 500, "That didn’t work", text, alone=True)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    log.warning("CSRF check failed: %s", reason)
+    text = (
+        "The form was open for too long, or in another session. Nothing was changed. "
+        "Reload the page, and send it again. Cookies have to be allowed for this site."
+    )
+    return answer(request, 403, "This form has expired", text)
