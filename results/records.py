@@ -18,8 +18,8 @@ class Judgement:
     """One judgement of a result.
 
     ``evaluator``: an Evaluator, a spec or a bare name (found by name in the run's project, else made); None only for a
-    person's verdict on the whole result. ``passed`` None with ``decide`` lets the evaluator's threshold or options decide.
-    A value that is NaN or infinite becomes "unscored" with the reason.
+    person's verdict on the whole result. ``passed`` None with ``decide`` lets the evaluator's threshold or options
+    decide. A value that is NaN or infinite becomes "unscored" with the reason.
     """
 
     evaluator: Evaluator | EvaluatorSpec | str | None

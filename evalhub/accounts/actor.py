@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from django.http import HttpRequest
+
 from evalhub.accounts.rights import RIGHTS, Role, Scope
 
 if TYPE_CHECKING:
@@ -39,3 +41,16 @@ class Actor:
         """Whether the rights table allows it; an unknown action is a programming error (KeyError)."""
         roles, scopes = RIGHTS[action]
         return self.role in roles and (self.scopes is None or bool(self.scopes & scopes))
+
+
+class ActorRequest(HttpRequest):
+    """What every view gets: the middleware has said who is asking."""
+
+    actor: Actor | None
+
+
+class MemberRequest(HttpRequest):
+    """What a view behind ``@requires`` gets: there is an actor."""
+
+    actor: Actor
+    user: User

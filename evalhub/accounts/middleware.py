@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from evalhub.accounts.actor import Actor
+from evalhub.accounts.actor import Actor, ActorRequest
 from evalhub.accounts.models import memberships_of
 
 SESSION_KEY = "organization"
@@ -18,7 +18,7 @@ class ActorMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: ActorRequest) -> HttpResponse:
         request.actor = session_actor(request)
         return self.get_response(request)
 

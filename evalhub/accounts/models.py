@@ -52,7 +52,7 @@ class User(AbstractBaseUser, PermissionsMixin, Record):
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
-    objects = UserManager()  # type: ignore[misc]
+    objects = UserManager()
 
     class Meta:
         ordering = [Lower("name"), "id"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -53,7 +53,7 @@ class DeletableQuerySet[T: models.Model](TenantQuerySet[T]):
 class Tenant(Record):
     """A row of one organisation."""
 
-    deleted_paths: tuple[str, ...] = ()
+    deleted_paths: ClassVar[tuple[str, ...]] = ()
     # No index of its own: the composite ones that lists need start with it.
     organization = models.ForeignKey(
         "accounts.Organization", on_delete=models.CASCADE, related_name="+", db_index=False
@@ -85,7 +85,7 @@ class Named(Tenant):
 class Deletable(Tenant):
     """A named row that is archived (out of the lists) or deleted (gone for everybody, kept for history)."""
 
-    deleted_paths: tuple[str, ...] = ("deleted_at",)
+    deleted_paths: ClassVar[tuple[str, ...]] = ("deleted_at",)
     external_id = models.TextField(null=True, blank=True, help_text="The sender's own id, unique in the organisation.")
     archived_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)

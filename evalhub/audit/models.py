@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
@@ -14,7 +14,7 @@ from evalhub.database.ids import new_id
 
 
 class AuditEvent(models.Model):
-    deleted_paths: tuple[str, ...] = ()
+    deleted_paths: ClassVar[tuple[str, ...]] = ()
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey("accounts.Organization", null=True, on_delete=models.CASCADE, related_name="+")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -53,7 +53,7 @@ def record_event(
         user_id=by.user.pk if by else user_id,
         token=by.token if by else None,
         action=action,
-        entity_type=entity._meta.model_name if entity else "",
+        entity_type=(entity._meta.model_name or "") if entity else "",
         entity_id=entity.pk if entity else None,
         entity_label=str(entity)[:200] if entity else "",
         data=data,

@@ -1,9 +1,10 @@
-from results.models.results import Evaluation, Feedback, Rollup, Step, TestResult
+from results.models.results import Evaluation, Feedback, Outcome, Rollup, Step, TestResult
 from results.models.reviews import Review, ReviewAssignment, ReviewRound
 
 __all__ = [
     "Evaluation",
     "Feedback",
+    "Outcome",
     "Review",
     "ReviewAssignment",
     "ReviewRound",

@@ -105,7 +105,7 @@ class TestResult(Deletable):
     previous_run_id = models.UUIDField(null=True, blank=True, help_text="Gentrace: the production run before this.")
     collection_method = models.CharField(max_length=16, blank=True)
 
-    objects = TestResultQuerySet.as_manager()
+    objects = TestResultQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta(Deletable.Meta):
         indexes = [

@@ -92,8 +92,12 @@ class Evaluator(Deletable):
     def __str__(self) -> str:
         return self.name
 
-    def verdict(self, value: float | None, label: str | None = None) -> bool | None:
-        """Whether a judgement passes; None where this evaluator gives no verdict (weight 0, no threshold, no option)."""
+    def verdict(self, value: float | None, label: str | None = None, *, threshold: float | None = None) -> bool | None:
+        """Whether a judgement passes; None where this evaluator gives none (weight 0, no threshold, unknown option).
+
+        ``threshold`` is one that came with the judgement, in place of the evaluator's own.
+        """
+        limit = self.threshold if threshold is None else threshold
         if self.weight == 0:
             return None
         if self.value_type == self.ValueType.LABEL and self.options:
@@ -105,15 +109,15 @@ class Evaluator(Deletable):
                     passes: bool | None = option.get("passes")
                     return passes
             return None
-        if value is None or self.threshold is None:
+        if value is None or limit is None:
             return None
         return {
-            ">=": value >= self.threshold,
-            ">": value > self.threshold,
-            "<=": value <= self.threshold,
-            "<": value < self.threshold,
-            "=": value == self.threshold,
-            "!=": value != self.threshold,
+            ">=": value >= limit,
+            ">": value > limit,
+            "<=": value <= limit,
+            "<": value < limit,
+            "=": value == limit,
+            "!=": value != limit,
         }[self.operator]
 
     def option_value(self, label: str) -> float | None:

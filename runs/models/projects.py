@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -62,7 +62,7 @@ class Project(Deletable):
         return range(last - count + 1, last + 1)
 
     @classmethod
-    def default_of(cls, organization: Organization) -> Self:
+    def default_of(cls, organization: Organization) -> Project:
         """The organisation's default project, made when first needed."""
         project, _ = cls.objects.get_or_create(
             organization=organization,

@@ -185,7 +185,7 @@ class TestRun(Deletable):
     pass_low = models.FloatField(null=True, blank=True)
     pass_high = models.FloatField(null=True, blank=True)
 
-    objects = TestRunQuerySet.as_manager()
+    objects = TestRunQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta(Deletable.Meta):
         indexes = [

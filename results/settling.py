@@ -1,0 +1,282 @@
+"""Changing what is thought of recorded results: judgements in, outcome, counters and copies right again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from results.models import Evaluation, ReviewAssignment, TestResult
+from results.outcomes import Standing, standing_of
+from results.tallies import Counted, RollupKey, RollupShift, Shift, counts_in_rollup, shift_rollups, shift_run
+from runs.models import Evaluator, TestRun
+
+RESULT_FIELDS = (
+    "machine_outcome",
+    "outcome",
+    "human_verdict",
+    "review_state",
+    "reviews_required",
+    "reviews_done",
+    "review_count",
+    "corrected",
+)
+ROW_FIELDS = (
+    "is_current",
+    "state",
+    "value",
+    "label",
+    "passed",
+    "effective",
+    "outcome",
+    "threshold",
+    "evaluator_version",
+    "author_id",
+    "error",
+    "cost",
+    "latency_ms",
+    "review_id",
+    "resolved_at",
+    "resolved_by_id",
+    "withdrawn_at",
+    "via",
+)
+HEAVY_ROW_FIELDS = ("explanation", "debug", "usage", "metadata")
+_LIGHT = (
+    "id",
+    "organization_id",
+    "run_id",
+    "case_id",
+    "variant_id",
+    "error",
+    "error_code",
+    "reported_outcome",
+    "cost",
+    "tokens",
+    "latency_ms",
+    "deleted_at",
+    *RESULT_FIELDS,
+)
+
+
+RollupPart = tuple[str, float | None, bool | None, bool | None]  # state, value, passed, effective
+
+
+@contextmanager
+def settlement(run_id: UUID, result_ids: Iterable[UUID], *, judgements: bool = True) -> Iterator[Settlement]:
+    """Lock some results of one run, change judgements and review counts through the Settlement, and settle at the end.
+
+    Joins or opens a transaction. Results are locked in id order, and the run last and shortly, so that reviewers of one
+    run hardly wait for each other. ``judgements`` False is for changes of review counts only: no evaluations are read.
+    """
+    with transaction.atomic():
+        results = TestResult.objects.filter(run_id=run_id, pk__in=list(result_ids)).only(*_LIGHT)
+        locked = {result.pk: result for result in results.order_by("pk").select_for_update(no_key=True, of=("self",))}
+        at_work = Settlement(run_id, locked, judgements=judgements)
+        yield at_work
+        at_work._settle()
+
+
+class Settlement:
+    """Locked results with all their judgements. Made by ``settlement``."""
+
+    def __init__(self, run_id: UUID, results: dict[UUID, TestResult], *, judgements: bool) -> None:
+        self.run_id = run_id
+        self.results = results
+        self.rows: dict[UUID, list[Evaluation]] = {pk: [] for pk in results}
+        self.judgements = judgements
+        self.run: TestRun | None = None
+        if judgements:
+            rows = Evaluation.objects.filter(result_id__in=results).defer("explanation", "debug", "usage", "metadata")
+            for row in rows.order_by("created_at", "id"):
+                self.rows[row.result_id].append(row)
+        self._before = {pk: Counted.of(result) for pk, result in results.items()}
+        self._rollup_before = self._rollup_parts()
+        self._new: list[Evaluation] = []
+        self._changed: dict[UUID, Evaluation] = {}
+
+    # --- verbs for the caller -----------------------------------------------------------------------------------------
+
+    def current(self, result_id: UUID) -> list[Evaluation]:
+        return [row for row in self.rows[result_id] if row.is_current]
+
+    def add(self, row: Evaluation) -> Evaluation:
+        """A new judgement: the newest of its pair from now on."""
+        result = self.results[row.result_id]
+        row.organization_id, row.run_id = result.organization_id, self.run_id
+        same = [other for other in self.rows[row.result_id] if _pair(other) == _pair(row)]
+        row.nth = 1 + max(other.nth for other in same) if same else 0
+        row.is_current = True
+        row.created_at = row.updated_at = timezone.now()
+        for other in same:
+            if other.is_current:
+                self.change(other, is_current=False)
+        self.rows[row.result_id].append(row)
+        self._new.append(row)
+        return row
+
+    def change(self, row: Evaluation, **fields: Any) -> Evaluation:
+        for name, value in fields.items():
+            setattr(row, name, value)
+        if row not in self._new:
+            self._changed[row.pk] = row
+        return row
+
+    def withdraw(self, row: Evaluation) -> None:
+        """Take a judgement back; the newest remaining one of its pair counts again."""
+        was_current = row.is_current
+        self.change(row, is_current=False, withdrawn_at=timezone.now())
+        if not was_current:
+            return
+        left = [
+            r for r in self.rows[row.result_id] if _pair(r) == _pair(row) and r.withdrawn_at is None and r is not row
+        ]
+        if left:
+            self.change(max(left, key=lambda r: r.nth), is_current=True)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        if self.judgements:
+            for pk, result in self.results.items():
+                self._judge(result, self.current(pk))
+        for result in self.results.values():
+            result.review_state = review_state_of(result)
+        shifts = [
+            Shift(result.case_id, self._before[pk], Counted.of(result))
+            for pk, result in self.results.items()
+            if result.deleted_at is None
+        ]
+        rollups = self._rollup_shifts()
+        self._write()
+        moved = any(shift.before != shift.after for shift in shifts)
+        if moved or rollups:
+            self.run = shift_run(self.run_id, shifts)
+            shift_rollups(self.run, rollups)
+
+    def _judge(self, result: TestResult, rows: Sequence[Evaluation]) -> None:
+        standing = standing_of(
+            reported=result.reported_outcome, errored=bool(result.error or result.error_code), rows=rows
+        )
+        result.machine_outcome = standing.machine_outcome
+        result.outcome = standing.outcome
+        result.human_verdict = standing.human_verdict
+        result.corrected = standing.corrected
+        result.review_count = len(judges_of(rows))
+        result.review_state = TestResult.ReviewState.CONFLICT if standing.conflict else TestResult.ReviewState.NONE
+        self._copy_down(result, standing)
+
+    def _copy_down(self, result: TestResult, standing: Standing) -> None:
+        """The result's outcome and the corrections onto its evaluations."""
+        for row in self.rows[result.pk]:
+            effective = row.passed
+            if row.source == Evaluation.Source.MACHINE and row.turn is None and row.evaluator_id:
+                effective = standing.corrections.get(row.evaluator_id, row.passed)
+            if row.outcome != result.outcome or row.effective is not effective:
+                self.change(row, outcome=result.outcome, effective=effective)
+
+    def _write(self) -> None:
+        now = timezone.now()
+        before = self._before
+        written = [r for r in self.results.values() if Counted.of(r) != before[r.pk] or self._touched(r)]
+        for result in written:
+            result.updated_at = now
+        if len(written) == 1:
+            written[0].save(update_fields=[*RESULT_FIELDS, "updated_at"])
+        else:
+            TestResult.objects.bulk_update(written, [*RESULT_FIELDS, "updated_at"], batch_size=500)
+        # Rows that stop being current first, or the new ones would meet the unique constraint's old numbers.
+        self._write_rows(list(self._changed.values()))
+        Evaluation.objects.bulk_create(self._new)
+
+    def _write_rows(self, rows: list[Evaluation]) -> None:
+        groups: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
+        for row in rows:
+            loaded = tuple(name for name in HEAVY_ROW_FIELDS if name not in row.get_deferred_fields())
+            if loaded:
+                row.save(update_fields=[*(name.removesuffix("_id") for name in ROW_FIELDS), *loaded])
+            else:
+                groups[tuple(getattr(row, name) for name in ROW_FIELDS)].append(row.pk)
+        for values, pks in groups.items():  # mostly one group: the same outcome for all
+            named = dict(zip(ROW_FIELDS, values, strict=True))
+            Evaluation.objects.filter(pk__in=pks).update(updated_at=timezone.now(), **named)
+
+    def _touched(self, result: TestResult) -> bool:
+        return any(row.result_id == result.pk for row in (*self._new, *self._changed.values()))
+
+    # --- rollups ------------------------------------------------------------------------------------------------------
+
+    def _rollup_parts(self) -> list[tuple[RollupKey, RollupPart]]:
+        humans = self._human_evaluators()
+        return [
+            ((self.results[pk].variant_id, row.evaluator_id), (row.state, row.value, row.passed, row.effective))
+            for pk, rows in self.rows.items()
+            for row in rows
+            if row.is_current and row.evaluator_id and counts_in_rollup(row, humans)
+        ]
+
+    def _rollup_shifts(self) -> dict[RollupKey, RollupShift]:
+        after = self._rollup_parts()
+        if after == self._rollup_before:
+            return {}
+        shifts: dict[RollupKey, RollupShift] = defaultdict(RollupShift.empty)
+        gone = list(self._rollup_before)
+        for part in after:
+            if part in gone:
+                gone.remove(part)
+            else:
+                shifts[part[0]].add(*part[1], 1)
+        for key, values in gone:
+            shifts[key].add(*values, -1)
+        return shifts
+
+    def _human_evaluators(self) -> set[UUID]:
+        judged = {
+            row.evaluator_id
+            for rows in self.rows.values()
+            for row in rows
+            if row.evaluator_id and row.source == Evaluation.Source.HUMAN
+        }
+        if not judged:
+            return set()
+        return set(Evaluator.objects.filter(pk__in=judged, who=Evaluator.Who.HUMAN).values_list("pk", flat=True))
+
+
+def review_state_of(result: TestResult) -> str:
+    """Conflict, else open work, else reviewed. ``review_state`` says on entry whether people disagree."""
+    if result.review_state == TestResult.ReviewState.CONFLICT:
+        return TestResult.ReviewState.CONFLICT
+    if result.reviews_done < result.reviews_required:
+        return TestResult.ReviewState.OPEN
+    return TestResult.ReviewState.REVIEWED if result.review_count else TestResult.ReviewState.NONE
+
+
+def judges_of(rows: Iterable[Evaluation]) -> set[tuple[UUID | None, str]]:
+    """The people behind the current judgements."""
+    return {
+        (row.author_id, row.author_name)
+        for row in rows
+        if row.source == Evaluation.Source.HUMAN and row.state != Evaluation.State.PENDING
+    }
+
+
+def recount_reviews(settled: Settlement, result_ids: Iterable[UUID]) -> None:
+    """reviews_required and reviews_done of locked results, from their assignments."""
+    required: dict[UUID, int] = defaultdict(int)
+    done: dict[UUID, int] = defaultdict(int)
+    live = ReviewAssignment.objects.filter(result_id__in=list(result_ids)).live()
+    for result_id, state in live.values_list("result_id", "state"):
+        required[result_id] += 1
+        done[result_id] += state == ReviewAssignment.State.DONE
+    for pk in result_ids:
+        settled.results[pk].reviews_required = required[pk]
+        settled.results[pk].reviews_done = done[pk]
+
+
+def _pair(row: Evaluation) -> tuple[Any, ...]:
+    return row.evaluator_id, row.turn, row.source, row.author_id, row.author_name
