@@ -235,10 +235,10 @@ class _Desk:
         pending = any(j.source == Evaluation.Source.HUMAN and j.state == "pending" for j in record.evaluations)
         if standing.conflict:
             review_state = TestResult.ReviewState.CONFLICT
-        elif human:
-            review_state = TestResult.ReviewState.REVIEWED
+        elif pending:
+            review_state = TestResult.ReviewState.OPEN
         else:
-            review_state = TestResult.ReviewState.OPEN if pending else TestResult.ReviewState.NONE
+            review_state = TestResult.ReviewState.REVIEWED if human else TestResult.ReviewState.NONE
         counted = Counted(
             outcome=standing.outcome,
             machine_outcome=standing.machine_outcome,

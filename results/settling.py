@@ -145,8 +145,11 @@ class Settlement:
         if self.judgements:
             for pk, result in self.results.items():
                 self._judge(result, self.current(pk))
-        for result in self.results.values():
-            result.review_state = review_state_of(result)
+        else:
+            waiting = self._results_waiting_for_people()
+            for pk, result in self.results.items():
+                conflict = result.review_state == TestResult.ReviewState.CONFLICT
+                result.review_state = review_state_of(result, conflict=conflict, waiting=pk in waiting)
         shifts = [
             Shift(result.case_id, self._before[pk], Counted.of(result))
             for pk, result in self.results.items()
@@ -168,7 +171,8 @@ class Settlement:
         result.human_verdict = standing.human_verdict
         result.corrected = standing.corrected
         result.review_count = len(judges_of(rows))
-        result.review_state = TestResult.ReviewState.CONFLICT if standing.conflict else TestResult.ReviewState.NONE
+        waiting = any(row.source == Evaluation.Source.HUMAN and row.state == Evaluation.State.PENDING for row in rows)
+        result.review_state = review_state_of(result, conflict=standing.conflict, waiting=waiting)
         self._copy_down(result, standing)
 
     def _copy_down(self, result: TestResult, standing: Standing) -> None:
@@ -205,6 +209,10 @@ class Settlement:
         for values, pks in groups.items():  # mostly one group: the same outcome for all
             named = dict(zip(ROW_FIELDS, values, strict=True))
             Evaluation.objects.filter(pk__in=pks).update(updated_at=timezone.now(), **named)
+
+    def _results_waiting_for_people(self) -> set[UUID]:
+        pending = Evaluation.objects.by_people().current().filter(state=Evaluation.State.PENDING)
+        return set(pending.filter(result_id__in=self.results).values_list("result_id", flat=True))
 
     def _touched(self, result: TestResult) -> bool:
         return any(row.result_id == result.pk for row in (*self._new, *self._changed.values()))
@@ -247,11 +255,11 @@ class Settlement:
         return set(Evaluator.objects.filter(pk__in=judged, who=Evaluator.Who.HUMAN).values_list("pk", flat=True))
 
 
-def review_state_of(result: TestResult) -> str:
-    """Conflict, else open work, else reviewed. ``review_state`` says on entry whether people disagree."""
-    if result.review_state == TestResult.ReviewState.CONFLICT:
+def review_state_of(result: TestResult, *, conflict: bool, waiting: bool) -> str:
+    """Conflict, else open work (an open assignment or a pending human evaluation), else reviewed, else none."""
+    if conflict:
         return TestResult.ReviewState.CONFLICT
-    if result.reviews_done < result.reviews_required:
+    if waiting or result.reviews_done < result.reviews_required:
         return TestResult.ReviewState.OPEN
     return TestResult.ReviewState.REVIEWED if result.review_count else TestResult.ReviewState.NONE
 

@@ -1,0 +1,164 @@
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from results.models import Evaluation, Review, Rollup
+from results.records import Judgement
+from results.recounting import recount
+from results.reviewing import Correction, ReviewConflict, submit_review, withdraw_review
+from runs.models import Evaluator
+from tests.factories import make_evaluator, make_result, make_results, make_run, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def standing(result):
+    result.refresh_from_db()
+    return (result.machine_outcome, result.outcome, result.review_state, result.corrected)
+
+
+def test_a_persons_verdict_wins_over_the_machine():
+    result, ann = make_result(passed=True), make_user()
+
+    submit_review(result, by=ann, verdict="failed", comment="Invents a policy.")
+
+    result.run.refresh_from_db()
+    assert standing(result) == ("passed", "failed", "reviewed", True)
+    assert (result.run.passed, result.run.failed, result.run.machine_passed, result.run.corrected) == (0, 1, 1, 1)
+    assert set(result.evaluations.values_list("source", "passed", "outcome")) == {
+        ("machine", True, "failed"),
+        ("human", False, "failed"),
+    }
+
+
+def test_agreeing_reviewers_leave_the_machines_word():
+    result = make_result(passed=True)
+
+    for person in (make_user(), make_user()):
+        submit_review(result, by=person, verdict="passed")
+
+    assert standing(result) == ("passed", "passed", "reviewed", False)
+
+
+def test_reviewers_who_differ_are_a_conflict_and_the_machines_outcome_stays():
+    result = make_result(passed=True)
+
+    submit_review(result, by=make_user(), verdict="failed")
+    submit_review(result, by=make_user(), verdict="passed")
+
+    result.run.refresh_from_db()
+    assert standing(result) == ("passed", "passed", "conflict", False)
+    assert (result.run.conflicts, result.run.reviewed) == (1, 1)
+
+
+def test_cant_tell_does_not_count():
+    result = make_result(passed=True)
+
+    submit_review(result, by=make_user(), verdict="cant_tell")
+    submit_review(result, by=make_user(), verdict="failed")
+
+    assert standing(result) == ("passed", "failed", "reviewed", True)
+
+
+def test_correcting_one_evaluator_rederives_the_outcome():
+    result = make_result(evaluations=[Judgement(evaluator="a", passed=True), Judgement(evaluator="b", passed=False)])
+    b = Evaluator.objects.get(name="b", project=result.run.project)
+
+    submit_review(result, by=make_user(), verdict="", corrections=[Correction(evaluator=b, passed=True)])
+
+    rollup = Rollup.objects.get(run=result.run, evaluator=b)
+    assert standing(result) == ("failed", "passed", "reviewed", True)
+    assert (rollup.passed, rollup.failed, rollup.effective_passed, rollup.corrected) == (0, 1, 1, 1)
+
+
+def test_a_verdict_on_the_whole_beats_corrections():
+    result = make_result(evaluations=[Judgement(evaluator="a", passed=False)])
+    a = Evaluator.objects.get(name="a", project=result.run.project)
+
+    submit_review(result, by=make_user(), verdict="failed", corrections=[Correction(evaluator=a, passed=True)])
+
+    assert standing(result) == ("failed", "failed", "reviewed", False)
+
+
+def test_a_pending_human_evaluation_is_completed_once_by_its_reviewer():
+    run = make_run()
+    tone = make_evaluator(
+        run.project,
+        name="tone",
+        who="human",
+        value_type="label",
+        options=[{"label": "Good", "value": 1, "passes": True}, {"label": "Bad", "value": 0, "passes": False}],
+    )
+    result = make_result(run, evaluations=[Judgement(evaluator=tone, source="human", state="pending")])
+    ann, bob = make_user(), make_user()
+
+    submit_review(result, by=ann, verdict="", corrections=[Correction(evaluator=tone, label="Bad")])
+    submit_review(result, by=bob, verdict="", corrections=[Correction(evaluator=tone, label="Bad")])
+
+    rows = result.evaluations.order_by("created_at").values_list("author", "state", "label", "value", "passed")
+    assert list(rows) == [(ann.pk, "scored", "Bad", 0.0, False), (bob.pk, "scored", "Bad", 0.0, False)]
+    assert standing(result) == ("unjudged", "failed", "reviewed", False)
+
+
+def test_reviewing_twice_needs_a_change_of_mind():
+    result, ann = make_result(), make_user()
+    first = submit_review(result, by=ann, verdict="failed")
+
+    with pytest.raises(ReviewConflict):
+        submit_review(result, by=ann, verdict="passed")
+    second = submit_review(result, by=ann, verdict="passed", replaces=first)
+
+    assert list(Review.objects.order_by("created_at").values_list("pk", "verdict", "is_current")) == [
+        (first.pk, "failed", False),
+        (second.pk, "passed", True),
+    ]
+    assert standing(result) == ("passed", "passed", "reviewed", False)
+
+
+def test_taking_a_review_back_restores_what_was_before():
+    result, ann = make_result(passed=True), make_user()
+    review = submit_review(result, by=ann, verdict="failed")
+
+    withdraw_review(review)
+
+    assert standing(result) == ("passed", "passed", "none", False)
+    assert recount(result.run_id, repair=False) == []
+
+
+def test_recount_finds_and_mends_a_wrong_counter():
+    run = make_run()
+    make_results(run, passed=2, failed=1)
+    type(run).objects.filter(pk=run.pk).update(total_cost=7)
+    Evaluation.objects.filter(run=run, passed=False).update(outcome="passed")
+
+    found = [difference.what for difference in recount(run.pk, repair=False)]
+    recount(run.pk, repair=True)
+
+    assert found == ["copy on evaluation", "total_cost"]
+    assert recount(run.pk, repair=False) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_people_reviewing_at_once_are_counted_exactly():
+    run = make_run()
+    results = make_results(run, passed=4)
+    people = [make_user() for _ in range(20)]
+
+    def review(person):
+        try:
+            for result in results:
+                for _ in range(2):
+                    with contextlib.suppress(ReviewConflict):
+                        submit_review(result, by=person, verdict="failed")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(review, people))
+
+    run.refresh_from_db()
+    assert Review.objects.count() == 80
+    assert (run.failed, run.corrected, run.reviewed, run.machine_passed) == (4, 4, 4, 4)
+    assert recount(run.pk, repair=False) == []
