@@ -1,4 +1,4 @@
-"""What manage.py does before anything is installed. Nothing here is downloaded: installers are small stand-in programs."""
+"""What manage.py does before anything is installed. Nothing is downloaded: the installers are stand-ins."""
 
 import ast
 import json

@@ -101,7 +101,8 @@ def test_a_value_that_cannot_be_meant_stops_the_start(variable, value, sentence)
 def test_a_database_address_is_read_whole():
     address = "postgresql://ann%40example.com:p%2Fw@db.example.com:6432/eval%20hub?sslmode=require"
 
-    told = read_settings("DATABASE['USER']", "DATABASE['PASSWORD']", "DATABASE['HOST']", "DATABASE['PORT']",
-                         "DATABASE['NAME']", "DATABASE['OPTIONS']['sslmode']", EVALHUB_MODE="demo", DATABASE_URL=address)  # fmt: skip
+    names = [f"DATABASE[{key!r}]" for key in ("USER", "PASSWORD", "HOST", "PORT", "NAME")]
+
+    told = read_settings(*names, "DATABASE['OPTIONS']['sslmode']", EVALHUB_MODE="demo", DATABASE_URL=address)
 
     assert told.stdout.splitlines() == ["ann@example.com", "p/w", "db.example.com", "6432", "eval hub", "require"]

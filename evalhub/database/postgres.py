@@ -115,6 +115,13 @@ class Server:
         finally:
             os.close(members)
 
+    def revive(self) -> None:
+        """Start the server again if it died under its members."""
+        if not self.is_running():
+            with self._changing():
+                if not self.is_running():
+                    self._start()
+
     def is_running(self) -> bool:
         if not self.socket_folder.exists():
             return False
