@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -11,11 +10,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from evalhub.accounts.tenancy import normal_external_id
+from evalhub.database.copying import copy_rows, json_text
 from evalhub.database.ids import new_id
 from results.models import Evaluation, Outcome, TestResult
 from results.models.results import text_of
@@ -130,9 +129,9 @@ class _Desk:
                 known.setdefault((case.pk, variant_id, repetition), (result_id, answer.public_id))
         if results:
             shift_locked_run(self.run, shifts, last_position=position)
-            _copy("results_testresult", RESULT_COLUMNS, results)
-            _copy("results_step", STEP_COLUMNS, steps)
-            _copy("results_evaluation", EVALUATION_COLUMNS, evaluations)
+            copy_rows("results_testresult", RESULT_COLUMNS, results)
+            copy_rows("results_step", STEP_COLUMNS, steps)
+            copy_rows("results_evaluation", EVALUATION_COLUMNS, evaluations)
             shift_rollups(self.run, rollups)
         return answers
 
@@ -266,10 +265,10 @@ class _Desk:
             _one_line(input_text),
             _one_line(output_text or record.error),
             f"{input_text}\n{output_text}"[:SEARCHABLE],
-            _json(inputs),
-            None if expected is None else _json(expected),
-            None if record.output is None else _json(record.output),
-            _json(record.conversation),
+            json_text(inputs),
+            None if expected is None else json_text(expected),
+            None if record.output is None else json_text(record.output),
+            json_text(record.conversation),
             record.error,
             record.error_code[:60],
             record.reported_outcome,
@@ -284,18 +283,18 @@ class _Desk:
             record.latency_ms,
             record.wall_ms,
             record.cost,
-            _json(record.usage),
+            json_text(record.usage),
             tokens,
             record.started_at,
             record.finished_at,
             record.session_id[:300],
             record.render_html_key[:200],
-            None if record.path is None else _json(record.path),
+            None if record.path is None else json_text(record.path),
             record.previous_run_id,
             record.collection_method[:16],
             sorted({*(case.tags if case else ()), *record.tags}),
-            _json(record.metadata),
-            _json(record.attributes),
+            json_text(record.metadata),
+            json_text(record.attributes),
         )
         return counted, values
 
@@ -311,12 +310,12 @@ class _Desk:
             step.kind,
             step.name[:300],
             step.provider[:300],
-            _json(step.parameters),
-            _json(step.inputs),
-            _json(step.outputs),
-            _json(step.context),
+            json_text(step.parameters),
+            json_text(step.inputs),
+            json_text(step.outputs),
+            json_text(step.context),
             step.error,
-            _json(step.usage),
+            json_text(step.usage),
             step.cost,
             step.latency_ms,
             step.started_at,
@@ -343,12 +342,12 @@ class _Desk:
             nth=judgement.nth,
             explanation=judgement.explanation,
             error=judgement.error,
-            debug=None if judgement.debug is None else _json(judgement.debug),
-            usage=_json(judgement.usage),
+            debug=None if judgement.debug is None else json_text(judgement.debug),
+            usage=json_text(judgement.usage),
             cost=judgement.cost,
             latency_ms=judgement.latency_ms,
             via=self.via,
-            metadata=_json(judgement.metadata),
+            metadata=json_text(judgement.metadata),
         )
         score_evaluation(row, evaluator, judgement)
         return row
@@ -471,13 +470,6 @@ def _one_line(text: str) -> str:
     return " ".join(text[: 2 * PREVIEW].split())[:PREVIEW]
 
 
-def _json(value: Any) -> str:
-    try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # integers beyond 64 bits
-        return json.dumps(value, allow_nan=False, ensure_ascii=False)
-
-
 # --- into the tables --------------------------------------------------------------------------------------------------
 
 RESULT_COLUMNS = (
@@ -554,13 +546,3 @@ EVALUATION_COLUMNS = tuple(EvaluationRow.__dataclass_fields__)
 
 def _row_values(row: EvaluationRow, columns: Sequence[str]) -> tuple[Any, ...]:
     return tuple(getattr(row, name) for name in columns)
-
-
-def _copy(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    rows = list(rows)
-    if not rows:
-        return
-    statement = f"COPY {table} ({', '.join(f'"{name}"' for name in columns)}) FROM STDIN"
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)

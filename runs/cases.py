@@ -9,7 +9,9 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils import timezone
 
+from evalhub.database.copying import copy_rows, json_text
 from runs.models import Case, CaseRevision, Project, TestSet, TestSetCase
 
 
@@ -41,23 +43,22 @@ def ensure_cases(project: Project, specs: Iterable[CaseSpec], *, test_set: TestS
             numbers = project.take_numbers("last_case_number", len(missing))  # locks: others wait, then find ours
             found = _cases_by_external_id(project, wanted)
             missing = [spec for spec in missing if spec.external_id not in found]
-            made = Case.objects.bulk_create(
-                [
-                    Case(
-                        organization_id=project.organization_id,
-                        project=project,
-                        number=number,
-                        external_id=spec.external_id,
-                        name=spec.name[:300],
-                        inputs=spec.inputs,
-                        expected=spec.expected,
-                        tags=spec.tags,
-                        metadata=spec.metadata,
-                        attributes=spec.attributes,
-                    )
-                    for number, spec in zip(numbers, missing, strict=False)
-                ]
-            )
+            made = [
+                Case(
+                    organization_id=project.organization_id,
+                    project=project,
+                    number=number,
+                    external_id=spec.external_id,
+                    name=spec.name[:300],
+                    inputs=spec.inputs,
+                    expected=spec.expected,
+                    tags=spec.tags,
+                    metadata=spec.metadata,
+                    attributes=spec.attributes,
+                )
+                for number, spec in zip(numbers, missing, strict=False)
+            ]
+            _copy_cases(made)
             found |= {case.external_id or "": case for case in made}
             if test_set is not None and made:
                 add_to_test_set(test_set, made)
@@ -125,8 +126,41 @@ def golden_set(project: Project) -> TestSet:
     return test_set
 
 
+_COLUMNS = (
+    "id",
+    "created_at",
+    "updated_at",
+    "organization_id",
+    "external_id",
+    "tags",
+    "metadata",
+    "attributes",
+    "project_id",
+    "number",
+    "name",
+    "kind",
+    "inputs",
+    "expected",
+    "revision",
+    "status",
+)
+
+
+def _copy_cases(cases: Iterable[Case]) -> None:
+    now = timezone.now()
+    rows = []
+    for case in cases:
+        case.created_at = case.updated_at = now
+        values = {name: getattr(case, name) for name in _COLUMNS}
+        for name in ("metadata", "attributes", "inputs"):
+            values[name] = json_text(values[name])
+        values["expected"] = None if case.expected is None else json_text(case.expected)
+        rows.append(tuple(values.values()))
+    copy_rows(Case._meta.db_table, _COLUMNS, rows)
+
+
 def _cases_by_external_id(project: Project, wanted: Iterable[str]) -> dict[str, Case]:
     cases = Case.objects.filter(
         organization_id=project.organization_id, external_id__in=list(wanted), deleted_at__isnull=True
     )
-    return {case.external_id or "": case for case in cases}
+    return {case.external_id or "": case for case in cases.defer("metadata", "attributes", "plan")}
