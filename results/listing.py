@@ -1,0 +1,130 @@
+"""Rows of results for lists: values only, the heavy columns never, what belongs to the rows in one query each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.db.models.functions import Left
+
+from evalhub.web.paging import Order, Page, read_page
+from results.filters import ResultFilter, judged_by
+from results.models import Evaluation, ReviewAssignment, TestResult
+
+SHOWN: Final = 120  # characters of a preview that a cell can show
+ORDERS: Final = {
+    "outcome": ("outcome", "position"),
+    "position": ("position",),
+    "latency": ("latency_ms",),
+    "created": ("created_at",),
+}
+
+#: What a list shows, in the order of the model; ``input_start`` and ``output_start`` join them.
+FIELDS: Final = (
+    "id",
+    "external_id",
+    "run_id",
+    "case_id",
+    "case__number",
+    "variant_id",
+    "variant__label",
+    "repetition",
+    "position",
+    "name",
+    "machine_outcome",
+    "outcome",
+    "human_verdict",
+    "review_state",
+    "reviews_required",
+    "reviews_done",
+    "review_count",
+    "corrected",
+    "error_code",
+    "latency_ms",
+    "cost",
+    "tokens",
+    "tags",
+    "created_at",
+)
+
+
+def read_results(
+    found: ResultFilter,
+    *,
+    cursor: str | None = None,
+    size: int = 50,
+    fields: Sequence[str] = FIELDS,
+    preview: int = SHOWN,
+) -> Page[dict[str, Any]]:
+    """A page of the list that the filter describes, in its order."""
+    if found.sorts_by_score:
+        return _by_score(found, cursor, size, fields, preview)
+    sort = found.sorted_by if found.sorted_by.lstrip("-") in ORDERS else "position"
+    sign = "-" if sort.startswith("-") else ""
+    order = Order(*(f"{sign}{column}" for column in ORDERS[sort.lstrip("-")]))
+    needed = {column.path for column in order.columns}
+    return read_page(_rows(found.qs, {*fields, *needed}, preview), order, cursor, size)
+
+
+def _by_score(
+    found: ResultFilter, cursor: str | None, size: int, fields: Sequence[str], preview: int
+) -> Page[dict[str, Any]]:
+    """Walks the index of the evaluator's judgements, which repeat run and outcome; then fetches the page's rows."""
+    evaluations = judged_by(found.evaluators).filter(found.judgements, run_id=found.run_id)
+    outcomes = found.values.get("outcome", ())
+    if outcomes:
+        evaluations = evaluations.filter(outcome__in=outcomes)
+    if found.narrows:
+        evaluations = evaluations.filter(result__in=found.qs.order_by().values("pk"))
+    else:
+        evaluations = evaluations.filter(result__deleted_at__isnull=True, result__archived_at__isnull=True)
+    sign = "-" if found.sorted_by.startswith("-") else ""
+    page = read_page(evaluations.values("value", "result_id"), Order(f"{sign}value", tie="result_id"), cursor, size)
+    ids = [row["result_id"] for row in page.rows]
+    # The walk has applied the filters; here the rows are only fetched, from what the actor sees.
+    rows = {row["id"]: row for row in _rows(found.queryset.filter(pk__in=ids), {"id", *fields}, preview)}
+    scores = {row["result_id"]: row["value"] for row in page.rows}
+    ordered = [{**rows[pk], "score": scores[pk]} for pk in ids if pk in rows]
+    return Page(ordered, page.next, page.previous, page.first, page.size)
+
+
+def _rows(results: QuerySet[TestResult], fields: Iterable[str], preview: int) -> QuerySet[TestResult, dict[str, Any]]:
+    """The rows as dicts; previews are cut by PostgreSQL."""
+    return results.values(
+        *fields, input_start=Left("input_preview", preview), output_start=Left("output_preview", preview)
+    )
+
+
+def judgements_of(result_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, dict[str, Any]]]:
+    """result -> evaluator -> what the machine said (state, value, label, passed) and what counts now (effective)."""
+    found: dict[UUID, dict[UUID, dict[str, Any]]] = defaultdict(dict)
+    if not result_ids:
+        return found
+    rows = Evaluation.objects.filter(
+        result__in=list(result_ids), source=Evaluation.Source.MACHINE, is_current=True, turn__isnull=True
+    ).values("result_id", "evaluator_id", "state", "value", "label", "passed", "effective")
+    for row in rows:
+        found[row["result_id"]][row["evaluator_id"]] = dict(row)
+    return found
+
+
+def reviewers_of(result_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    """result -> the people asked and still to be counted, each once: id, name, state."""
+    found: dict[UUID, dict[UUID, dict[str, Any]]] = defaultdict(dict)
+    if not result_ids:
+        return {}
+    rows = (
+        ReviewAssignment.objects.live()
+        .filter(result__in=list(result_ids), reviewer__isnull=False)
+        .order_by("slot", "id")
+        .values("result_id", "reviewer_id", "reviewer__name", "reviewer__email", "state")
+    )
+    for row in rows:
+        name = row["reviewer__name"] or row["reviewer__email"]
+        found[row["result_id"]].setdefault(
+            row["reviewer_id"], {"id": row["reviewer_id"], "name": name, "state": row["state"]}
+        )
+    return {result_id: list(people.values()) for result_id, people in found.items()}
