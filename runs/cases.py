@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,15 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from evalhub.accounts.actor import Actor
+from evalhub.accounts.models import Organization
+from evalhub.audit.models import record_event
 from evalhub.database.copying import copy_rows, json_text
+from evalhub.web.errors import Refused
+from runs.changing import apply_changes, locked, save_changes
 from runs.models import Case, CaseRevision, Project, TestSet, TestSetCase
+from runs.models.cases import Word
+from runs.naming import free_slug
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,21 +50,7 @@ def ensure_cases(project: Project, specs: Iterable[CaseSpec], *, test_set: TestS
             numbers = project.take_numbers("last_case_number", len(missing))  # locks: others wait, then find ours
             found = _cases_by_external_id(project, wanted)
             missing = [spec for spec in missing if spec.external_id not in found]
-            made = [
-                Case(
-                    organization_id=project.organization_id,
-                    project=project,
-                    number=number,
-                    external_id=spec.external_id,
-                    name=spec.name[:300],
-                    inputs=spec.inputs,
-                    expected=spec.expected,
-                    tags=spec.tags,
-                    metadata=spec.metadata,
-                    attributes=spec.attributes,
-                )
-                for number, spec in zip(numbers, missing, strict=False)
-            ]
+            made = [_case_made_from(spec, project, number) for number, spec in zip(numbers, missing, strict=False)]
             _copy_cases(made)
             found |= {case.external_id or "": case for case in made}
             if test_set is not None and made:
@@ -65,53 +58,151 @@ def ensure_cases(project: Project, specs: Iterable[CaseSpec], *, test_set: TestS
     return found
 
 
-def add_to_test_set(test_set: TestSet, cases: Iterable[Case]) -> int:
+def create_test_set(project: Project, *, by: Actor, name: str, **fields: Any) -> TestSet:
+    """A new, empty set of the project, with a slug that no other of its live sets has."""
+    fields.setdefault("owner", by.user)
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=project.pk)  # or two sets take one slug
+        slug = free_slug(TestSet.objects.filter(project=project, deleted_at__isnull=True), name, fallback="test-set")
+        test_set = TestSet.objects.create(
+            organization_id=project.organization_id, project=project, name=name, slug=slug, **fields
+        )
+        record_event("testset.created", test_set, by=by)
+    return test_set
+
+
+def change_test_set(test_set: TestSet, *, by: Actor, **changes: Any) -> TestSet:
+    with transaction.atomic():
+        test_set = locked(test_set)
+        save_changes(test_set, apply_changes(test_set, changes), by=by)
+    return test_set
+
+
+def add_to_test_set(test_set: TestSet, cases: Iterable[Case], *, by: Actor | None = None) -> int:
     """Put cases at the end of a set (those already in it stay where they are); says how many are new."""
     with transaction.atomic():
         TestSet.objects.select_for_update().get(pk=test_set.pk)
         members = TestSetCase.objects.filter(test_set=test_set)
         present = set(members.values_list("case_id", flat=True))
         last = members.aggregate(last=Max("position"))["last"] or 0
-        new = [case for case in cases if case.pk not in present]
+        new = {case.pk: case for case in cases if case.pk not in present}
         TestSetCase.objects.bulk_create(
-            [TestSetCase(test_set=test_set, case=case, position=last + n) for n, case in enumerate(new, 1)]
+            [TestSetCase(test_set=test_set, case=case, position=last + n) for n, case in enumerate(new.values(), 1)]
         )
         if new:
             test_set.bump()
+            if by is not None:
+                record_event("testset.cases_added", test_set, by=by, count=len(new))
     return len(new)
 
 
-def remove_from_test_set(test_set: TestSet, case_ids: Iterable[UUID]) -> int:
+def remove_from_test_set(test_set: TestSet, case_ids: Iterable[UUID], *, by: Actor | None = None) -> int:
+    """Take cases out of a set, the cases themselves stay; says how many were in it."""
     with transaction.atomic():
+        TestSet.objects.select_for_update().get(pk=test_set.pk)
         removed, _ = TestSetCase.objects.filter(test_set=test_set, case_id__in=list(case_ids)).delete()
         if removed:
             test_set.bump()
+            if by is not None:
+                record_event("testset.cases_removed", test_set, by=by, count=removed)
     return removed
 
 
-def change_case(case: Case, **changes: Any) -> Case:
+def move_in_test_set(test_set: TestSet, case_ids: Iterable[UUID], *, to: int, by: Actor) -> int:
+    """Move cases, in the order that they have, so that the first of them gets the place ``to`` (from 1).
+
+    Says how many places changed. What is asked stays the same, so the revision does too.
+    """
+    wanted = set(case_ids)
+    with transaction.atomic():
+        TestSet.objects.select_for_update().get(pk=test_set.pk)
+        members = list(TestSetCase.objects.filter(test_set=test_set).order_by("position", "id"))
+        moving = [member for member in members if member.case_id in wanted]
+        order = [member for member in members if member.case_id not in wanted]
+        place = min(max(to - 1, 0), len(order))
+        order[place:place] = moving
+        changed = []
+        for position, member in enumerate(order, 1):
+            if member.position != position:
+                member.position = position
+                changed.append(member)
+        TestSetCase.objects.bulk_update(changed, ["position"], batch_size=1000)
+        if changed and moving:
+            record_event("testset.cases_moved", test_set, by=by, count=len(moving), to=place + 1)
+    return len(changed)
+
+
+def create_case(project: Project, *, by: Actor, test_sets: Iterable[TestSet] = (), **fields: Any) -> Case:
+    """A new case of the project, at the end of the sets that are named."""
+    with transaction.atomic():
+        (number,) = project.take_numbers("last_case_number", 1)
+        case = Case.objects.create(
+            organization_id=project.organization_id, project=project, number=number, **{"owner": by.user, **fields}
+        )
+        record_event("case.created", case, by=by)
+        for test_set in test_sets:
+            add_to_test_set(test_set, [case])
+    return case
+
+
+def create_cases(
+    project: Project, specs: Sequence[CaseSpec], *, by: Actor, test_set: TestSet | None = None
+) -> tuple[list[Case], int]:
+    """The cases of the specs in their order, and how many of them are new.
+
+    A spec without ``external_id`` is always new; an existing case of that id keeps what it says. All join the set.
+    """
+    with transaction.atomic():
+        numbers = iter(project.take_numbers("last_case_number", len(specs)))  # locks, see ensure_cases
+        found = _cases_by_external_id(project, [spec.external_id for spec in specs if spec.external_id])
+        for case in found.values():
+            if case.project_id != project.pk:
+                raise Refused(f"The id “{case.external_id}” belongs to a case of another project.")
+        made: list[Case] = []
+        cases: list[Case] = []
+        for spec in specs:
+            if spec.external_id and spec.external_id in found:
+                cases.append(found[spec.external_id])
+                continue
+            case = _case_made_from(spec, project, next(numbers))
+            case.owner = by.user
+            made.append(case)
+            cases.append(case)
+            if spec.external_id:
+                found[spec.external_id] = case
+        Case.objects.bulk_create(made, batch_size=500)
+        if made:
+            record_event("case.created", made[0], by=by, count=len(made))
+        if test_set is not None:
+            add_to_test_set(test_set, cases, by=by)
+    return cases, len(made)
+
+
+def change_case(case: Case, *, by: Actor | None = None, **changes: Any) -> Case:
     """Change a case; one that results already used keeps its old inputs and expectation as a revision."""
     with transaction.atomic():
-        case = Case.objects.select_for_update().get(pk=case.pk)
-        content_changes = any(
-            name in changes and changes[name] != getattr(case, name) for name in ("inputs", "expected")
-        )
-        if content_changes and Case.objects.filter(pk=case.pk, results__isnull=False).exists():
-            CaseRevision.objects.create(
-                organization_id=case.organization_id,
-                case=case,
-                number=case.revision,
-                inputs=case.inputs,
-                expected=case.expected,
-            )
+        case = locked(case)
+        before = {"inputs": case.inputs, "expected": case.expected}
+        changed = apply_changes(case, changes)
+        asks_differently = "inputs" in changed or "expected" in changed
+        if asks_differently and Case.objects.filter(pk=case.pk, results__isnull=False).exists():
+            CaseRevision.objects.create(organization_id=case.organization_id, case=case, number=case.revision, **before)
             case.revision += 1
-        for name, value in changes.items():
-            setattr(case, name, value)
-        case.save()
-        if content_changes:
+            changed.append("revision")
+        save_changes(case, changed, by=by)
+        if asks_differently:
             for test_set in TestSet.objects.filter(cases=case):
                 test_set.bump()
     return case
+
+
+def ensure_word[W: Word](model: type[W], organization: Organization, name: str) -> W | None:
+    """The organisation's category, topic or requirement of that name, made when first used; None for no name."""
+    if not name:
+        return None
+    rows: Any = model._default_manager
+    word: W = rows.get_or_create(organization=organization, name=name)[0]
+    return word
 
 
 def golden_set(project: Project) -> TestSet:
@@ -164,3 +255,18 @@ def _cases_by_external_id(project: Project, wanted: Iterable[str]) -> dict[str, 
         organization_id=project.organization_id, external_id__in=list(wanted), deleted_at__isnull=True
     )
     return {case.external_id or "": case for case in cases.defer("metadata", "attributes", "plan")}
+
+
+def _case_made_from(spec: CaseSpec, project: Project, number: int) -> Case:
+    return Case(
+        organization_id=project.organization_id,
+        project=project,
+        number=number,
+        external_id=spec.external_id or None,
+        name=spec.name[:300],
+        inputs=spec.inputs,
+        expected=spec.expected,
+        tags=spec.tags,
+        metadata=spec.metadata,
+        attributes=spec.attributes,
+    )

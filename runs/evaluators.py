@@ -8,6 +8,9 @@ from typing import Any
 
 from django.db import transaction
 
+from evalhub.accounts.actor import Actor
+from evalhub.audit.models import record_event
+from runs.changing import apply_changes, locked, save_changes
 from runs.models import Evaluator, EvaluatorVersion, Project
 
 
@@ -47,13 +50,22 @@ def ensure_evaluators(
     return found
 
 
-def change_evaluator(evaluator: Evaluator, **changes: Any) -> Evaluator:
+def create_evaluator(project: Project | None, *, by: Actor, name: str, **fields: Any) -> Evaluator:
+    """A new evaluator of the project; without a project, a template of the organisation."""
+    with transaction.atomic():
+        evaluator = Evaluator.objects.create(
+            organization=by.organization, project=project, name=name, **{"owner": by.user, **fields}
+        )
+        record_event("evaluator.created", evaluator, by=by)
+    return evaluator
+
+
+def change_evaluator(evaluator: Evaluator, *, by: Actor | None = None, **changes: Any) -> Evaluator:
     """Change an evaluator; a change of how it judges keeps the old way as a version, where it was used."""
     with transaction.atomic():
-        evaluator = Evaluator.objects.select_for_update().get(pk=evaluator.pk)
+        evaluator = locked(evaluator)
         before = evaluator.snapshot()
-        for name, value in changes.items():
-            setattr(evaluator, name, value)
+        changed = apply_changes(evaluator, changes)
         if evaluator.snapshot() != before and Evaluator.objects.filter(pk=evaluator.pk, evaluations__isnull=False)[:1]:
             EvaluatorVersion.objects.create(
                 organization_id=evaluator.organization_id,
@@ -62,7 +74,8 @@ def change_evaluator(evaluator: Evaluator, **changes: Any) -> Evaluator:
                 definition=before,
             )
             evaluator.version += 1
-        evaluator.save()
+            changed.append("version")
+        save_changes(evaluator, changed, by=by)
     return evaluator
 
 

@@ -40,7 +40,7 @@ class Hooks:
     """
 
     open_reviews: Callable[[Any], int] = lambda actor: 0
-    projects: Callable[[Any], Iterable[Link]] = lambda actor: ()
+    projects: Callable[[Any], Iterable[Link]] = lambda request: ()
 
 
 HOOKS: Final = Hooks()
@@ -141,7 +141,7 @@ class Shell:
 
     @cached_property
     def projects(self) -> list[Link]:
-        return list(HOOKS.projects(self.actor)) if self.actor else []
+        return list(HOOKS.projects(self.request)) if self.actor else []
 
     @property
     def search_url(self) -> str:
