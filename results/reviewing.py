@@ -9,8 +9,9 @@ from typing import Any
 from django.utils import timezone
 
 from evalhub.accounts.models import User
-from results.models import Evaluation, Review, ReviewAssignment, TestResult
+from results.models import Evaluation, Review, ReviewAssignment, ReviewRound, TestResult
 from results.settling import Settlement, recount_reviews, settlement
+from results.trail import By, note, person
 from runs.models import Evaluator
 
 
@@ -36,7 +37,7 @@ class Correction:
 def submit_review(
     result: TestResult,
     *,
-    by: User,
+    by: By,
     verdict: str,
     comment: str = "",
     corrections: Sequence[Correction] = (),
@@ -52,16 +53,17 @@ def submit_review(
     """
     if not verdict and not corrections:
         raise ReviewConflict("Choose a verdict or judge at least one evaluator.")
+    reviewer = person(by)
     with settlement(result.run_id, [result.pk]) as settled:
         locked = settled.results.get(result.pk)
         if locked is None or locked.deleted_at is not None:
             raise ReviewConflict("This result is gone.")
-        _retire(locked, by, replaces)
-        assignment = _finish_assignment(locked, by, assignment)
+        _retire(settled, locked, reviewer, replaces)
+        assignment = _finish_assignment(locked, reviewer, assignment)
         review = Review.objects.create(
             organization_id=locked.organization_id,
             result=locked,
-            reviewer=by,
+            reviewer=reviewer,
             assignment=assignment,
             verdict=verdict,
             comment=comment,
@@ -73,7 +75,7 @@ def submit_review(
                 Evaluation(
                     result=locked,
                     source=Evaluation.Source.HUMAN,
-                    author=by,
+                    author=reviewer,
                     passed={"passed": True, "failed": False}.get(verdict),
                     label=Review.Verdict(verdict).label,
                     explanation=comment,
@@ -85,32 +87,75 @@ def submit_review(
             _keep_correction(settled, locked, review, correction)
         if assignment is not None:
             recount_reviews(settled, [locked.pk])
+        note(
+            "review.submitted",
+            review,
+            by,
+            organization_id=locked.organization_id,
+            result=str(locked.pk),
+            verdict=verdict,
+            replaces=str(replaces.pk) if replaces else None,
+        )
     return review
 
 
-def withdraw_review(review: Review) -> None:
-    """Take a review back: its evaluations no longer count, older ones of the same person do again."""
+def withdraw_review(review: Review, *, by: By | None = None) -> None:
+    """Take a review back: it no longer counts, the one that it replaced does again, its assignment is open again."""
     with settlement(review.result.run_id, [review.result_id]) as settled:
+        review = Review.objects.select_for_update(no_key=True).get(pk=review.pk)
+        if review.withdrawn_at is not None:
+            return
         for row in settled.rows[review.result_id]:
             if row.review_id == review.pk and row.withdrawn_at is None:
                 settled.withdraw(row)
+        previous = _previous(review) if review.is_current else None
+        for row in settled.rows[review.result_id]:
+            if row.review_id and row.author_id == review.reviewer_id and row.withdrawn_at is None:
+                settled.change(row, is_current=previous is not None and row.review_id == previous.pk)
+        _reopen(review)
         Review.objects.filter(pk=review.pk).update(
-            is_current=False, withdrawn_at=timezone.now(), updated_at=timezone.now()
+            is_current=False, assignment=None, withdrawn_at=timezone.now(), updated_at=timezone.now()
         )
+        if previous is not None:
+            Review.objects.filter(pk=previous.pk).update(is_current=True, updated_at=timezone.now())
+        recount_reviews(settled, [review.result_id])
+        note("review.withdrawn", review, by, organization_id=review.organization_id, result=str(review.result_id))
 
 
-def _retire(result: TestResult, by: User, replaces: Review | None) -> None:
+def _previous(review: Review) -> Review | None:
+    same = Review.objects.filter(result=review.result_id, reviewer=review.reviewer_id, withdrawn_at__isnull=True)
+    return same.exclude(pk=review.pk).order_by("-created_at", "-id").first()
+
+
+def _reopen(review: Review) -> None:
+    """What the assignment asked for is missing again; what was written is its draft."""
+    rounds = ReviewRound.objects.filter(state=ReviewRound.State.OPEN)
+    done = ReviewAssignment.objects.filter(review=review, state=ReviewAssignment.State.DONE, round__in=rounds)
+    done.update(
+        state=ReviewAssignment.State.STARTED,
+        finished_at=None,
+        draft={"verdict": review.verdict, "comment": review.comment},
+        updated_at=timezone.now(),
+    )
+
+
+def _retire(settled: Settlement, result: TestResult, by: User, replaces: Review | None) -> None:
+    """The review that is replaced no longer counts, with everything that it said."""
     current = Review.objects.filter(result=result, reviewer=by, is_current=True).first()
     if current is None:
         return
     if replaces is None or replaces.pk != current.pk:
         raise ReviewConflict("You have reviewed this result already. Open your review to change it.")
     Review.objects.filter(pk=current.pk).update(is_current=False, updated_at=timezone.now())
+    for row in settled.current(result.pk):
+        if row.review_id == current.pk:
+            settled.change(row, is_current=False)
 
 
 def _finish_assignment(result: TestResult, by: User, named: ReviewAssignment | None) -> ReviewAssignment | None:
     """The result's lock is held, so nobody else changes its assignments meanwhile."""
-    open_ones = ReviewAssignment.objects.filter(result=result, reviewer=by).open()
+    # Locked, or a lease that runs out right now could be taken over by somebody else meanwhile.
+    open_ones = ReviewAssignment.objects.filter(result=result, reviewer=by).open().select_for_update(no_key=True)
     if named is not None:
         found = open_ones.filter(pk=named.pk).first()
         if found is None:

@@ -190,10 +190,12 @@ class Settlement:
         written = [r for r in self.results.values() if Counted.of(r) != before[r.pk] or self._touched(r)]
         for result in written:
             result.updated_at = now
-        if len(written) == 1:
-            written[0].save(update_fields=[*RESULT_FIELDS, "updated_at"])
-        else:
-            TestResult.objects.bulk_update(written, [*RESULT_FIELDS, "updated_at"], batch_size=500)
+        alike: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
+        for result in written:
+            alike[tuple(getattr(result, name) for name in RESULT_FIELDS)].append(result.pk)
+        for values, pks in alike.items():  # a round of 10,000 reviews makes one or two groups
+            named = dict(zip(RESULT_FIELDS, values, strict=True))
+            TestResult.objects.filter(pk__in=pks).update(updated_at=now, **named)
         # Rows that stop being current first, or the new ones would meet the unique constraint's old numbers.
         self._write_rows(list(self._changed.values()))
         Evaluation.objects.bulk_create(self._new)

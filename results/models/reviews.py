@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from evalhub.accounts.tenancy import Named, Tenant, TenantQuerySet
@@ -28,7 +29,7 @@ class ReviewRound(Named):
     overlap = models.PositiveSmallIntegerField(default=1, help_text="Reviewers per result.")
     due_at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
-    seed = models.BigIntegerField(help_text="The deal and the sample are drawn with it.")
+    seed = models.BigIntegerField(help_text="The deal and the sample are drawn with it; used for one round only.")
     selection = models.JSONField(default=dict, blank=True, help_text="What was asked for: rules, shares, sizes.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     withdrawn_at = models.DateTimeField(null=True, blank=True)
@@ -36,6 +37,7 @@ class ReviewRound(Named):
     class Meta(Named.Meta):
         constraints = [
             *Named.Meta.constraints,
+            models.UniqueConstraint(fields=["organization", "seed"], name="round_seed_once"),
             models.CheckConstraint(condition=Q(overlap__gte=1), name="round_overlap_from_one"),
         ]
 
@@ -54,6 +56,14 @@ class ReviewAssignmentQuerySet(TenantQuerySet["ReviewAssignment"]):
 
     def of(self, user: models.Model) -> Self:
         return self.filter(reviewer=user)
+
+    def waiting_for(self, user: models.Model) -> Self:
+        """Open work of one person; a lease that ran out is nobody's."""
+        return self.open().of(user).exclude(lease_until__lte=Now())
+
+    def free(self) -> Self:
+        """Open slots that anybody may take: never given, or their lease ran out."""
+        return self.open().filter(Q(reviewer__isnull=True) | Q(lease_until__lte=Now()))
 
     def overdue(self) -> Self:
         return self.open().filter(due_at__lt=timezone.now())

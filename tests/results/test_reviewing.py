@@ -4,12 +4,23 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from evalhub.audit.models import AuditEvent
+from results.assigning import assign_reviewers
 from results.models import Evaluation, Review, Rollup
 from results.records import Judgement
 from results.recounting import recount
 from results.reviewing import Correction, ReviewConflict, submit_review, withdraw_review
 from runs.models import Evaluator
-from tests.factories import make_evaluator, make_result, make_results, make_run, make_user
+from tests.factories import (
+    make_actor,
+    make_evaluator,
+    make_organization,
+    make_project,
+    make_result,
+    make_results,
+    make_run,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -115,6 +126,64 @@ def test_reviewing_twice_needs_a_change_of_mind():
         (second.pk, "passed", True),
     ]
     assert standing(result) == ("passed", "passed", "reviewed", False)
+
+
+def test_a_change_of_mind_replaces_everything_that_was_said():
+    result, ann = make_result(passed=True), make_user()
+    correct = Evaluator.objects.get(name="correct", project=result.run.project)
+    first = submit_review(result, by=ann, verdict="failed", corrections=[Correction(evaluator=correct, passed=False)])
+
+    submit_review(result, by=ann, verdict="passed", replaces=first)
+
+    said = result.evaluations.by_people().current().values_list("evaluator", "passed")
+    assert list(said) == [(None, True)]
+    assert recount(result.run_id, repair=False) == []
+
+
+def test_taking_a_change_of_mind_back_leaves_the_first_word():
+    result, ann = make_result(passed=True), make_user()
+    correct = Evaluator.objects.get(name="correct", project=result.run.project)
+    first = submit_review(result, by=ann, verdict="failed", corrections=[Correction(evaluator=correct, passed=False)])
+    second = submit_review(result, by=ann, verdict="passed", replaces=first)
+
+    withdraw_review(second)
+
+    first.refresh_from_db()
+    assert first.is_current
+    assert set(result.evaluations.by_people().current().values_list("evaluator", "passed")) == {
+        (None, False),
+        (correct.pk, False),
+    }
+    assert standing(result) == ("passed", "failed", "reviewed", True)
+    assert recount(result.run_id, repair=False) == []
+
+
+def test_taking_a_review_back_opens_its_assignment_again():
+    organization = make_organization()
+    run, ann = make_run(make_project(organization)), make_user(organization)
+    result = make_result(run)
+    assignment = assign_reviewers([result], [ann], by=ann).assignments.get()
+    review = submit_review(result, by=ann, verdict="failed", comment="Hm", assignment=assignment)
+
+    withdraw_review(review)
+    reopened = assignment.__class__.objects.get(pk=assignment.pk)
+    submit_review(result, by=ann, verdict="passed", assignment=reopened)
+
+    assert (reopened.state, reopened.draft) == ("started", {"verdict": "failed", "comment": "Hm"})
+    run.refresh_from_db()
+    assert (run.reviews_required, run.reviews_done, run.reviewed) == (1, 1, 1)
+    assert recount(run.pk, repair=False) == []
+
+
+def test_the_trail_names_the_review():
+    actor = make_actor()
+    result = make_result(make_run(make_project(actor.organization)))
+
+    review = submit_review(result, by=actor, verdict="failed")
+
+    event = AuditEvent.objects.get(action="review.submitted")
+    assert (event.user, event.organization, event.entity_id) == (actor.user, actor.organization, review.pk)
+    assert event.data == {"result": str(result.pk), "verdict": "failed", "replaces": None}
 
 
 def test_taking_a_review_back_restores_what_was_before():

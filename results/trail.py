@@ -1,0 +1,30 @@
+"""Who did what in a review, for the audit trail."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from evalhub.accounts.actor import Actor
+from evalhub.accounts.models import User
+from evalhub.audit.models import record_event
+
+By = User | Actor
+"""Whoever acts: an actor where a request is behind it (the trail then names the token), else a user."""
+
+
+def person(by: By) -> User:
+    return by.user if isinstance(by, Actor) else by
+
+
+def note(action: str, entity: models.Model, by: By | None, *, organization_id: UUID, **data: Any) -> None:
+    record_event(
+        action,
+        entity,
+        by=by if isinstance(by, Actor) else None,
+        organization_id=organization_id,
+        user_id=person(by).pk if by else None,
+        **data,
+    )
