@@ -16,5 +16,5 @@ def close_pools() -> None:
     """While threads still run: left to the interpreter's last moments, each pool waits 5 seconds for its own."""
     for connection in connections.all(initialized_only=True):
         connection.close()
-        if hasattr(connection, "close_pool"):
-            connection.close_pool()
+        for pool in list(getattr(connection, "_connection_pools", {}).values()):  # close_pool() would make one first
+            pool.close()

@@ -11,13 +11,14 @@ import hashlib
 import os
 import pwd
 import re
+import secrets
 import shlex
 import shutil
 import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Self
@@ -110,6 +111,8 @@ class Server:
                     return
                 if self.is_running():
                     self._run("pg_ctl", "stop", "-D", str(self.data_folder), "-m", "fast", "-w", check=False)
+                    with suppress(OSError):
+                        self.socket_folder.rmdir()
         except FileNotFoundError:
             pass  # the whole folder was deleted under us
         finally:
@@ -123,8 +126,8 @@ class Server:
                     self._start()
 
     def is_running(self) -> bool:
-        if not self.socket_folder.exists():
-            return False
+        if not (self.socket_folder.exists() and (self.data_folder / "postmaster.pid").exists()):
+            return False  # or what answers there is left over from a folder that was deleted
         return self._run("pg_isready", "-q", "-h", str(self.socket_folder), check=False).returncode == 0
 
     @contextmanager
@@ -252,15 +255,30 @@ class Server:
         return self._found_home
 
     def _find_home(self, owner: pwd.struct_passwd) -> Path:
-        for home in (self.folder / "server", SHARED_FOLDER / self._name):
-            home.mkdir(parents=True, exist_ok=True)
-            os.chown(home, owner.pw_uid, owner.pw_gid)
-            home.chmod(0o700)
-            if self._as_owner("sh", "-c", 'cd "$1" && test -w .', "sh", str(home)).returncode == 0:
-                return home
+        for ours in (True, False):
+            found = self.folder / "server" if ours else self._shared_home()
+            found.mkdir(parents=True, exist_ok=True)
+            os.chown(found, owner.pw_uid, owner.pw_gid)
+            found.chmod(0o700)
+            if self._as_owner("sh", "-c", 'cd "$1" && test -w .', "sh", str(found)).returncode == 0:
+                return found
         raise PostgresError(
             f"The user {owner.pw_name}, which runs PostgreSQL for root, can write to no folder of ours."
         )
+
+    def _shared_home(self) -> Path:
+        """A home outside our folder, thrown away once our folder is gone: a new clone must not find old rows."""
+        named = self.folder / "home"
+        if not named.exists():
+            for old in SHARED_FOLDER.glob("*/belongs-to"):
+                owner = Path(old.read_text())
+                if not owner.exists() or owner.read_text() != old.parent.name:
+                    shutil.rmtree(old.parent)
+            named.write_text(secrets.token_hex(8))
+        home = SHARED_FOLDER / named.read_text()
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "belongs-to").write_text(str(named))
+        return home
 
     @property
     def _programs(self) -> Path:

@@ -16,7 +16,7 @@ import psycopg
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 from django.db import DatabaseError, OperationalError
 
 from evalhub.database.apps import close_pools
@@ -25,6 +25,10 @@ from evalhub.environment import read_number
 from evalhub.management.supervisor import Broken, Child, Supervisor
 
 START_LIMIT = 60  # seconds until the first answer
+
+
+class CannotServe(Exception):
+    """One sentence that says why not."""
 
 
 class Command(BaseCommand):
@@ -99,13 +103,11 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(128)
     except OverflowError:
-        raise CommandError(f"{port} is no port: it must be between 0 and 65535.") from None
+        raise CannotServe(f"{port} is no port: it must be between 0 and 65535.") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise CommandError(
-                f"Port {port} is taken: choose another with --port, or --port 0 for any free one."
-            ) from None
-        raise CommandError(f"Cannot serve on {host} port {port}: {error.strerror or error}.") from None
+            raise CannotServe(f"Port {port} is taken: choose another with --port (0 takes a free one).") from None
+        raise CannotServe(f"Cannot serve on {host} port {port}: {error.strerror or error}.") from None
     return listener
 
 
@@ -175,18 +177,18 @@ def write_private(file: Path, text: str) -> None:
 @contextmanager
 def one_sentence_each() -> Iterator[None]:
     """What can be wrong with a machine, said so that its owner knows what to do."""
-    full = CommandError(f"The disk is full: make room for {settings.VAR_DIR} and start again.")
+    full = f"The disk is full: make room for {settings.VAR_DIR} and start again."
     try:
         yield
-    except (PostgresError, Broken) as reason:
-        raise CommandError(str(reason)) from None
+    except (CannotServe, PostgresError, Broken) as reason:
+        sys.exit(str(reason))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise full from None
-        raise
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(full)
     except DatabaseError as error:
         if isinstance(error.__cause__, psycopg.errors.DiskFull):
-            raise full from None
-        if isinstance(error, OperationalError):
-            raise CommandError(f"The database does not answer: {str(error).strip().splitlines()[-1]}") from None
-        raise
+            sys.exit(full)
+        if not isinstance(error, OperationalError):
+            raise
+        sys.exit(f"The database does not answer: {str(error).strip().splitlines()[-1]}")
