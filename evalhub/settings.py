@@ -47,7 +47,7 @@ MODE = read_choice("EVALHUB_MODE", ("production", "demo", "development", "test")
 PRODUCTION = MODE == "production"
 DEBUG = read_flag("EVALHUB_DEBUG", False) and MODE == "development"
 
-LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 SECRET_KEY = read_text("SECRET_KEY", None if PRODUCTION else local_secret())
 SECRET_KEY_FALLBACKS = read_list("SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", None if PRODUCTION else LOCAL_HOSTS)
@@ -80,7 +80,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
-    "evalhub.web.middleware.DatabaseAwayMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import BadRequest
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
@@ -66,8 +68,18 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if isinstance(sys.exception(), OperationalError | InterfaceError):
+        return database_away(request)
     text = "Something broke on our side. Nothing that was saved before is lost. Try again in a moment."
     return answer(request, 500, "That didn’t work", text, alone=True)
+
+
+def database_away(request: HttpRequest) -> HttpResponse:
+    """A database that restarts is no fault of the request: say when to come back."""
+    text = "The database is not answering just now. Nothing that was saved before is lost. Try again in a few seconds."
+    response = answer(request, 503, "One moment, please", text, alone=True)
+    response.headers["Retry-After"] = "5"
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

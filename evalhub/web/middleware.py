@@ -1,10 +1,9 @@
-"""What every answer has in common: an id, careful headers, one line in the log, and 503 while the database is away."""
+"""What every answer has in common: an id, careful headers, and one line in the log."""
 
 import logging
 import time
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from evalhub.web.request_ids import accept_or_make, current_request_id
@@ -38,24 +37,3 @@ class RequestIdMiddleware:
             return response
         finally:
             current_request_id.reset(token)
-
-
-class DatabaseAwayMiddleware:
-    """A database that restarts is no fault of the request: say when to come back instead of failing."""
-
-    def __init__(self, get_response: Answer) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
-
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, OperationalError | InterfaceError):
-            return None
-        log.error("the database is away", exc_info=exception)
-        return HttpResponse(
-            "The database is not answering just now. Try again in a few seconds.\n",
-            content_type="text/plain; charset=utf-8",
-            status=503,
-            headers={"Retry-After": "5"},
-        )

@@ -113,15 +113,17 @@ def test_joining_twice_is_joining_once(server):
 
 
 def test_a_forked_child_does_not_leave_for_its_parent(server):
-    server.join()
-    child = os.fork()
-    if child == 0:
-        server.leave()
-        os._exit(0)
-    os.waitpid(child, 0)
+    program = (
+        "import os, sys; from pathlib import Path; from evalhub.database.postgres import Server\n"
+        "server = Server(Path(sys.argv[1]), durable=False); server.join(); child = os.fork()\n"
+        "if child == 0: server.leave(); os._exit(0)\n"
+        "os.waitpid(child, 0); print(server.is_running())"
+    )
 
-    assert server.is_running()
-    server.leave()
+    told = subprocess.run([sys.executable, "-c", program, str(server.folder)], cwd=ROOT, capture_output=True, text=True)
+
+    assert told.stdout.split() == ["True"]
+    assert not server.is_running()
 
 
 def test_four_starts_at_once_make_one_server_and_leave_none(folder):
@@ -288,7 +290,6 @@ def test_root_puts_rows_and_programs_where_the_servers_user_can_reach_them(folde
     assert server.data_folder.is_relative_to(folder.parent / "shared")
     assert server._programs.is_relative_to(folder.parent / "shared")
     server.leave()
-    shutil.rmtree(server.socket_folder)
 
 
 @AS_ROOT

@@ -2,12 +2,13 @@ import json
 import logging
 
 import pytest
+from django.core.handlers.exception import convert_exception_to_response
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory
 
 from evalhub.web.log_lines import JsonLines
-from evalhub.web.middleware import DatabaseAwayMiddleware, RequestIdMiddleware
+from evalhub.web.middleware import RequestIdMiddleware
 
 
 def test_every_answer_has_an_id_of_its_own(client):
@@ -83,17 +84,20 @@ def test_a_hostile_message_stays_one_line():
     assert json.loads(line)["message"] == "one\r\ntwo \x1b[31m"
 
 
-def test_a_database_that_goes_away_is_a_503_that_says_when_to_come_back():
-    middleware = DatabaseAwayMiddleware(lambda request: HttpResponse())
+@pytest.mark.parametrize("path", ["/readyz", "/api/runs/"])
+def test_a_database_that_goes_away_is_a_503_that_says_when_to_come_back(rf, path):
+    def fail(request):
+        raise OperationalError("connection refused: secret")
 
-    response = middleware.process_exception(RequestFactory().get("/"), OperationalError("connection refused: secret"))
+    response = convert_exception_to_response(fail)(rf.get(path))
 
-    assert response is not None
     assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert b"The database is not answering just now." in response.content
     assert b"secret" not in response.content
 
 
-def test_any_other_error_is_left_to_django():
-    middleware = DatabaseAwayMiddleware(lambda request: HttpResponse())
+def test_any_other_error_is_a_500(rf):
+    def fail(request):
+        raise ValueError("ours")
 
-    assert middleware.process_exception(RequestFactory().get("/"), ValueError("ours")) is None
+    assert convert_exception_to_response(fail)(rf.get("/readyz")).status_code == 500
