@@ -253,9 +253,20 @@ LOGGING = {
 
 # --- the API ----------------------------------------------------------------------------------------------------------
 
-REST_FRAMEWORK: dict[str, Any] = {
+API_REQUESTS_PER_MINUTE = read_number("EVALHUB_API_REQUESTS_PER_MINUTE", 6000)  # of one token; 0: no limit
+REST_FRAMEWORK: dict[str, Any] = {  # views of the API say all of this themselves; a view that forgets stays closed
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "evalhub.api.openapi.OperationSchema",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "EvalHub API",
+    "DESCRIPTION": "Runs of evaluations of LLM applications, their results, and what people think of them.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SORT_OPERATIONS": False,
+    "POSTPROCESSING_HOOKS": ["evalhub.api.openapi.add_components"],
 }

@@ -1,10 +1,11 @@
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from evalhub.web.health import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("api/", include("evalhub.api.urls")),
 ]
 
 handler400 = "evalhub.web.errors.bad_request"

@@ -1,0 +1,16 @@
+"""Addresses of the API. v1 to v4 belong to Gentrace's clients."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path, re_path
+
+from evalhub.api import set_up
+from evalhub.api.entrance import Index, Nowhere, Schema
+
+app_name = "api"
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", Index.as_view(), name="index"),
+    path("schema/", Schema.as_view(), name="schema"),
+    *set_up.urlpatterns,
+    re_path(r"^(?!v[1-4](?:/|$))", Nowhere.as_view(), name="nowhere"),
+]
