@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -42,6 +43,18 @@ def read_number(name: str, default: int, *, least: int = 0) -> int:
 def read_list(name: str, default: Sequence[str] | None = None) -> list[str]:
     text = read_text(name, None if default is None else ",".join(default) or " ")
     return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def read_networks(name: str, default: Sequence[str] | None = None) -> list[str]:
+    """Addresses, networks, or the word "unix" for a socket."""
+    found = read_list(name, default)
+    for text in found:
+        if text != "unix":
+            try:
+                ip_network(text, strict=False)
+            except ValueError:
+                raise ImproperlyConfigured(f"{name} holds {text!r}, which is no address and no network") from None
+    return found
 
 
 def read_folder(name: str, default: Path) -> Path:

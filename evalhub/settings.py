@@ -18,6 +18,7 @@ from evalhub.environment import (
     read_flag,
     read_folder,
     read_list,
+    read_networks,
     read_number,
     read_text,
 )
@@ -55,7 +56,7 @@ ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", None if PRODUCTION else LOCAL_HOSTS)
 # --- applications -----------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "evalhub.accounts.apps.ConsoleConfig",  # Django's admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -161,6 +162,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# Proxies in front of EvalHub, as addresses or networks; "unix" where they come over a socket. Only what they say about
+# where a request comes from is believed: without them, everybody behind a proxy shares one limit of failed sign-ins.
+TRUSTED_PROXIES = read_networks("EVALHUB_TRUSTED_PROXIES", [])
 
 SESSION_COOKIE_NAME = "__Host-evalhub-session" if PRODUCTION else "evalhub-session"
 SESSION_COOKIE_HTTPONLY = True

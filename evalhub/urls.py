@@ -1,8 +1,11 @@
+from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from evalhub.web.health import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("", include("evalhub.accounts.urls")),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("api/", include("evalhub.api.urls")),

@@ -1,25 +1,30 @@
-"""The door of every page: signed in, member somewhere, and allowed to."""
+"""The door of every page: signed in, member somewhere, and allowed to.
+
+Each decorated view carries its rule as ``requires``, which the tenancy test reads: an action of the rights table,
+SIGNED_IN, or PUBLIC.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 
 from evalhub.accounts.actor import ActorRequest
+from evalhub.audit.models import record_event
 
-View = Callable[..., HttpResponse]
+type View = Callable[..., HttpResponse]
+
+SIGNED_IN: Final = "signed in"
+PUBLIC: Final = "public"
 
 
 def requires(action: str = "read") -> Callable[[View], View]:
-    """Let in who may do ``action`` in the current organisation; others: sign in first, or 403.
-
-    The wrapped view carries the action as ``requires``, which the tenancy test reads.
-    """
+    """Let in who may do ``action`` in the current organisation; others: sign in first, or 403."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -29,10 +34,32 @@ def requires(action: str = "read") -> Callable[[View], View]:
             if request.actor is None:
                 raise PermissionDenied("You are not a member of any organisation. Ask an admin for an invitation.")
             if not request.actor.may(action):
+                record_event("access.denied", by=request.actor, right=action, method=request.method, path=request.path)
                 raise PermissionDenied("Your role does not allow this. Ask an admin of your organisation.")
             return view(request, *args, **kwargs)
 
-        guarded.requires = action  # type: ignore[attr-defined]
-        return guarded
+        return ruled(guarded, action)
 
     return decorate
+
+
+def signed_in(view: View) -> View:
+    """Let in everybody who is signed in, member of an organisation or not."""
+
+    @wraps(view)
+    def guarded(request: ActorRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        return view(request, *args, **kwargs)
+
+    return ruled(guarded, SIGNED_IN)
+
+
+def public(view: View) -> View:
+    """Let in everybody."""
+    return ruled(view, PUBLIC)
+
+
+def ruled(view: View, rule: str) -> View:
+    view.requires = rule  # type: ignore[attr-defined]
+    return view

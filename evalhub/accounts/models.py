@@ -110,6 +110,10 @@ class Invitation(Tenant):
     def __str__(self) -> str:
         return self.email
 
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()
+
 
 class ApiTokenQuerySet(TenantQuerySet["ApiToken"]):
     def usable(self) -> ApiTokenQuerySet:
@@ -192,3 +196,17 @@ def memberships_of(user: User) -> models.QuerySet[Membership]:
         .select_related("organization", "user")
         .order_by(Lower("organization__name"), F("organization_id"))
     )
+
+
+class LoginAttempt(models.Model):
+    """A try to sign in that did not succeed, or has not yet: what the throttle counts."""
+
+    account = models.CharField(max_length=64, help_text="SHA-256 of the e-mail address, as it was typed.")
+    address = models.CharField(max_length=64, help_text="Where it came from; of IPv6 the network.")
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["address", "at"], name="login_attempt_of_address")]
+
+    def __str__(self) -> str:
+        return f"{self.address} at {self.at:%H:%M:%S}"

@@ -1,0 +1,111 @@
+"""The audit trail in people's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Any, Final
+
+from django.db.models import Q, QuerySet
+
+from evalhub.accounts.actor import Actor
+from evalhub.accounts.models import ApiToken, User
+from evalhub.audit.models import AuditEvent
+from evalhub.web.parts import Link
+
+# kind: (word, the beginnings of its actions)
+KINDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "": ("All", ()),
+    "sign-in": ("Signing in", ("login", "logout", "password.")),
+    "people": ("People", ("member.", "invitation.")),
+    "tokens": ("Tokens", ("token.",)),
+    "denied": ("Denied", ("access.",)),
+    "console": ("Operators", ("console.", "password.reset")),
+}
+
+# What one would not guess from "noun.verb_ed".
+WORDS: Final[dict[str, str]] = {
+    "login": "Signed in",
+    "logout": "Signed out",
+    "login.failed": "Sign-in failed",
+    "login.throttled": "Sign-in blocked for a while: too many failures",
+    "access.denied": "Refused: no right to do this",
+    "password.changed": "Changed the password",
+    "password.reset": "Set somebody’s password in the console",
+    "member.joined": "Became a member",
+    "member.role_changed": "Changed a role",
+    "member.removed": "Removed a member",
+    "invitation.made": "Invited",
+    "invitation.accepted": "Accepted an invitation",
+    "invitation.withdrawn": "Withdrew an invitation",
+    "token.made": "Made an API token",
+    "token.revoked": "Revoked an API token",
+    "console.added": "Added in the console",
+    "console.changed": "Changed in the console",
+    "console.deleted": "Deleted in the console",
+}
+FAILURES: Final = frozenset({"login.failed", "login.throttled", "access.denied"})
+
+
+def events_of(actor: Actor, kind: str = "") -> QuerySet[AuditEvent]:
+    """The events of the actor's organisation, of one kind or all."""
+    events = AuditEvent.objects.visible_to(actor).select_related("user", "token")
+    _, beginnings = KINDS.get(kind, KINDS[""])
+    if beginnings:
+        events = events.filter(reduce(or_, (Q(action__startswith=beginning) for beginning in beginnings)))
+    return events
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    at: datetime
+    user: User | None
+    token: ApiToken | None
+    words: str
+    failed: bool
+    label: str
+    details: list[tuple[str, str]]
+
+
+def entries(events: Iterable[AuditEvent]) -> list[Entry]:
+    return [
+        Entry(
+            event.at,
+            event.user,
+            event.token,
+            words_for(event.action),
+            event.action in FAILURES,
+            event.entity_label,
+            details_of(event.data),
+        )
+        for event in events
+    ]
+
+
+def kind_links(current: str) -> list[Link]:
+    current = current if current in KINDS else ""
+    return [Link(word, f"?kind={kind}" if kind else "?", current=kind == current) for kind, (word, _) in KINDS.items()]
+
+
+def words_for(action: str) -> str:
+    if action in WORDS:
+        return WORDS[action]
+    noun, _, verb = action.partition(".")
+    return f"{noun.replace('_', ' ')} {verb.replace('_', ' ')}".strip().capitalize()
+
+
+def details_of(data: Any) -> list[tuple[str, str]]:
+    """What an event holds beside who, what and when, in short."""
+    if not isinstance(data, dict):
+        return []
+    return [
+        (str(key).replace("_", " "), shortened(value)) for key, value in data.items() if value not in (None, "", [])
+    ]
+
+
+def shortened(value: Any, longest: int = 80) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
