@@ -77,7 +77,8 @@
     toast("The server didn’t answer. Nothing was lost. Try again.");
   });
 
-  const swap = (url, target, options = {}) => window.htmx.ajax("GET", url, { target, swap: "innerHTML", ...options });
+  /* The target is the source too: only then does the server hear its name (HX-Target). */
+  const swap = (url, target) => window.htmx.ajax("GET", url, { target, source: target, swap: "innerHTML" });
 
   /* --- toasts --- */
 
@@ -182,16 +183,17 @@
     element.closest("[popover]")?.hidePopover();
     const opener = element;
     swap(addressOf(element), dialog).then(() => {
-      if (!dialog.hasChildNodes()) return;
-      const title = $("h1, h2", dialog);
-      if (title) {
-        title.id ||= "dialog-title";
-        dialog.setAttribute("aria-labelledby", title.id);
-        dialog.removeAttribute("aria-label");
-      }
-      show(dialog, opener);
+      if (dialog.hasChildNodes()) show(dialog, opener);
     });
   });
+
+  function nameByTitle(dialog) {
+    const title = $("h1, h2", dialog);
+    if (!title) return;
+    title.id ||= "dialog-title";
+    dialog.setAttribute("aria-labelledby", title.id);
+    dialog.removeAttribute("aria-label");
+  }
 
   function addressOf(element) {
     if (element.matches("a")) return element.href;
@@ -414,7 +416,7 @@
     if (replace || wasOpen) history.replaceState({ htmx: true }, "", address);
     else history.pushState({ htmx: true }, "", address);
     if (matchMedia("(width < 68rem)").matches) drawer.focus();
-    swap(link.href, drawer, { source: drawer }).finally(() => drawer.removeAttribute("aria-busy"));
+    swap(link.href, drawer).finally(() => drawer.removeAttribute("aria-busy"));
   }
 
   function closeDrawer(drawer, { silently = false } = {}) {
@@ -474,17 +476,25 @@
     return rest.toString();
   }
 
-  /* Fragments replace rows while one is open or ticked. */
+  /* Fragments replace rows while one is open, ticked or has the focus. */
+  let focusedRow = null;
+  document.addEventListener("htmx:before:swap", () => {
+    focusedRow = document.activeElement?.closest?.("[data-row]")?.id ?? null;
+  });
   document.addEventListener("htmx:after:swap", (event) => {
     const target = event.detail.ctx?.target;
+    const row = focusedRow && document.getElementById(focusedRow);
+    if (row && (document.activeElement === document.body || !document.activeElement)) linkOf(row)?.focus();
     countAll();
     const list = $("[data-list][data-drawer]");
     const id = new URL(location.href).searchParams.get("result");
     if (list && id && isDrawerOpen(drawerOf(list))) {
-      const row = $$("[data-row]", list).find((each) => each.dataset.rowId === id);
-      if (row) mark(list, row);
+      const opened = $$("[data-row]", list).find((each) => each.dataset.rowId === id);
+      if (opened) mark(list, opened);
     }
-    if (target instanceof Element && target.isConnected) focusMistake(target);
+    if (!(target instanceof Element) || !target.isConnected) return;
+    if (target.id === "dialog") nameByTitle(target);
+    focusMistake(target);
   });
 
   /* --- questions of a review --- */

@@ -15,7 +15,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from django import template
-from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, FileInput, RadioSelect, Select, Textarea
+from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, Textarea, Widget
+from django.forms.boundfield import BoundWidget
 from django.http import QueryDict
 from django.template.loader import render_to_string
 from django.templatetags.static import static
@@ -136,6 +137,8 @@ def look(looks: Mapping[str, Look], value: Any, style: str, word: str, size: str
     known = looks.get(str(value))
     if known is None:
         known = Look("pending", "pending", str(value).replace("_", " ").capitalize(), calm=True)
+    if style == "fill" and known.calm and looks is STATES:
+        known = Look("neutral", known.icon, known.word)  # being done is no outcome
     styles = {"fill": " verdict--fill", "plain": ""}.get(style, " verdict--calm" if known.calm else "")
     return format_html(
         '<span class="verdict verdict--{}{}{}{}">{}{}</span>',
@@ -679,19 +682,9 @@ def close_button() -> SafeString:
 def field(bound: BoundField, label: str = "", hint: str = "", wide: bool = False, autofocus: bool = False) -> str:
     """A form field with its label, hint and message in the house's look."""
     widget = bound.field.widget
-    kind, classes = "input", "input"
-    if isinstance(widget, RadioSelect | CheckboxSelectMultiple):
-        kind, classes = "options", "check"
-    elif isinstance(widget, CheckboxInput):
-        kind, classes = "check", "check"
-    elif isinstance(widget, Select):
-        classes = "select"
-    elif isinstance(widget, Textarea):
-        classes = "textarea"
-    elif isinstance(widget, FileInput):
-        classes = "input"
     if widget.is_hidden:
         return str(bound.as_hidden())
+    kind, classes = look_of(widget)
     hint = hint or str(bound.help_text or "")
     ids = [f"{bound.auto_id}_hint"] * bool(hint) + [f"{bound.auto_id}_error"] * bool(bound.errors)
     attributes: dict[str, Any] = {"class": " ".join(filter(None, [classes, widget.attrs.get("class", "")]))}
@@ -701,11 +694,17 @@ def field(bound: BoundField, label: str = "", hint: str = "", wide: bool = False
         attributes["aria-invalid"] = "true"
     if autofocus:
         attributes["autofocus"] = True
+    options: list[BoundWidget] = []
+    if kind == "options":
+        attributes = bound.build_widget_attrs({"id": bound.auto_id, "class": classes}, widget)
+        drawn = widget.subwidgets(bound.html_name, bound.value(), attributes)
+        options = [BoundWidget(widget, option, bound.form.renderer) for option in drawn]
     return render_to_string(
         "components/field.html",
         {
             "field": bound,
-            "widget": bound.as_widget(attrs=attributes),
+            "widget": "" if options else bound.as_widget(attrs=attributes),
+            "options": options,
             "kind": kind,
             "label": label or bound.label,
             "hint": hint,
@@ -713,3 +712,14 @@ def field(bound: BoundField, label: str = "", hint: str = "", wide: bool = False
             "optional": not bound.field.required and kind == "input",
         },
     )
+
+
+def look_of(widget: Widget) -> tuple[str, str]:
+    """How a field is laid out, and its control's class."""
+    if isinstance(widget, RadioSelect | CheckboxSelectMultiple):
+        return "options", "check"
+    if isinstance(widget, CheckboxInput):
+        return "check", "check"
+    if isinstance(widget, Select):
+        return "input", "select"
+    return "input", "textarea" if isinstance(widget, Textarea) else "input"
