@@ -196,8 +196,7 @@ def install(lock: str) -> None:
     if not is_usable_venv():
         python = find_python()
         say("Making .venv with %s." % python)
-        without_pip = ["--without-pip"] if shutil.which("uv") else []
-        check([python, "-m", "venv", "--clear", *without_pip, VENV])
+        check([python, "-m", "venv", "--clear", "--without-pip", VENV])
     tools = " and the test tools" if lock == "dev" else ""
     say("Installing EvalHub's packages%s into .venv (once; a minute or two on a slow line)." % tools)
     arguments = ["install", "--quiet", "--require-hashes", "-r", lock_file(lock)]
@@ -206,7 +205,9 @@ def install(lock: str) -> None:
     if done is None or (done.returncode != 0 and not is_disk_full(done.stdout)):
         # Also where uv failed: a machine's mirror and certificates are often set up for pip alone.
         check([PYTHON, "-m", "ensurepip", "--default-pip"])
-        done = run([PYTHON, "-m", "pip", *arguments, "--no-input", "--disable-pip-version-check", "--retries", "2"])
+        quietly = ["--no-input", "--disable-pip-version-check", "--retries", "2", "--no-compile"]
+        done = run([PYTHON, "-m", "pip", *arguments, *quietly])
+        run([PYTHON, "-m", "pip", "uninstall", "--yes", "pip"])  # a tenth of all that is installed, and of no more use
     if done.returncode != 0:
         raise CannotStart(explain(done.stdout))
     known = stamps()
