@@ -110,9 +110,7 @@ class Server:
                 except BlockingIOError:
                     return
                 if self.is_running():
-                    self._run("pg_ctl", "stop", "-D", str(self.data_folder), "-m", "fast", "-w", check=False)
-                    with suppress(OSError):
-                        self.socket_folder.rmdir()
+                    self._stop("fast")
         except FileNotFoundError:
             pass  # the whole folder was deleted under us
         finally:
@@ -180,7 +178,16 @@ class Server:
             time.sleep(PAUSE)
         else:
             raise PostgresError(_sentence(self._last_words(), self.folder))
-        self._make_database()
+        try:
+            self._make_database()
+        except PostgresError:
+            self._stop("immediate")  # nobody has joined yet who could leave
+            raise
+
+    def _stop(self, mode: str) -> None:
+        self._run("pg_ctl", "stop", "-D", str(self.data_folder), "-m", mode, "-w", check=False)
+        with suppress(OSError):
+            self.socket_folder.rmdir()
 
     def _make_cluster(self) -> None:
         """initdb into a folder beside, then rename: a start that was killed half-way leaves nothing to trip over."""

@@ -257,6 +257,19 @@ def test_the_reason_why_it_does_not_start_is_one_sentence(server, monkeypatch):
     assert "\n" not in str(stopped.value)
 
 
+def test_a_start_that_fails_at_its_end_leaves_nothing_running(server, monkeypatch):
+    def fail(server):
+        raise PostgresError("The disk is full.")
+
+    monkeypatch.setattr(Server, "_make_database", fail)
+
+    with pytest.raises(PostgresError):
+        server.join()
+
+    assert not server.is_running()
+    assert pid_of(server) == 0
+
+
 def test_programs_that_were_named_are_used_or_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("EVALHUB_PG_BINDIR", str(tmp_path))
 
