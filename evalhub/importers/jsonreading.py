@@ -1,0 +1,147 @@
+"""Reads JSON that somebody else wrote: what Python's writers emit (NaN, long integers), within limits, with places."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from evalhub.importers.problems import ImportProblem, Limits, megabytes
+
+BOM = b"\xef\xbb\xbf"
+TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]:,]', re.DOTALL)
+TOO_DEEP = "is nested too deeply"
+
+
+def parse_json(data: bytes | str, place: str) -> Any:
+    """The value that ``data`` spells, or a problem that says where it stops being JSON."""
+    try:
+        text = data if isinstance(data, str) else decode(data, place)
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ImportProblem(f"is not valid JSON at {where(error, data)} ({error.msg})", place=place) from error
+    except RecursionError as error:
+        raise ImportProblem(TOO_DEEP, place=place) from error
+    except ValueError as error:  # integers of more than 4,300 digits
+        raise ImportProblem(f"is not JSON that can be read ({error})", place=place) from error
+
+
+def decode(data: bytes, place: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ImportProblem(f"is not UTF-8 text (byte {error.start + 1:,})", place=place) from error
+
+
+def where(error: json.JSONDecodeError, data: bytes | str) -> str:
+    cut = " (the end: the file seems cut off)" if error.pos >= len(data.rstrip()) - 1 else ""
+    return f"line {error.lineno:,}, column {error.colno:,}{cut}"
+
+
+def read_json_file(path: Path, limits: Limits | None = None) -> Any:
+    """A whole file at once."""
+    limits = limits or Limits.current()
+    if path.stat().st_size > limits.file_bytes:
+        raise ImportProblem(f"The file is larger than {megabytes(limits.file_bytes)}.")
+    return parse_json(path.read_bytes(), "The file")
+
+
+def read_json_lines(path: Path, limits: Limits | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of every line that is not blank."""
+    limits = limits or Limits.current()
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(limits.record_bytes + 1):
+            number += 1
+            place = f"Line {number:,}"
+            if len(line) > limits.record_bytes:
+                raise ImportProblem(f"is longer than {megabytes(limits.record_bytes)}", place=place)
+            if not line.strip(b"\xef\xbb\xbf \t\r\n"):
+                continue
+            value = parse_json(line.strip(), place)
+            if not isinstance(value, dict):
+                raise ImportProblem("is not a JSON object", place=place)
+            yield number, value
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
+    """The file's bytes without reading them into memory."""
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+            yield buffer
+
+
+def keys_of(buffer: mmap.mmap | bytes, depth: int = 2) -> Iterator[tuple[str, ...]]:
+    """The paths of keys in a JSON object down to ``depth``, in order and without parsing the values; [] is a list."""
+    path: list[str] = []
+    last: bytes | None = None
+    for match in TOKEN.finditer(buffer):
+        token = match.group()
+        if token in (b"{", b"["):
+            path.append("[]" if token == b"[" else "")
+            if len(path) == 1 and token == b"[":
+                yield ("[]",)
+        elif token in (b"}", b"]"):
+            if path:
+                path.pop()
+            if not path:
+                return
+        elif token == b":" and last is not None and 0 < len(path) <= depth and path[-1] != "[]":
+            path[-1] = last[1:-1].decode("utf-8", "replace")
+            yield tuple(path)
+        last = token if token[:1] == b'"' else None
+
+
+def elements_of(path: Path, at: tuple[str, ...], limits: Limits | None = None) -> Iterator[tuple[int, Any]]:
+    """(number, value) of every element of the list at ``at`` in a JSON file, one after the other."""
+    limits = limits or Limits.current()
+    with mapped(path) as buffer:
+        for number, (start, end) in enumerate(_element_spans(buffer, at), 1):
+            place = f"Element {number:,}"
+            if end - start > limits.record_bytes:
+                raise ImportProblem(f"is longer than {megabytes(limits.record_bytes)}", place=place)
+            yield number, parse_json(buffer[start:end].strip(), place)
+
+
+def count_elements(path: Path, at: tuple[str, ...]) -> int:
+    """How many elements the list at ``at`` has, as far as the file goes; none of them is parsed."""
+    count = 0
+    with mapped(path) as buffer, suppress(ImportProblem):
+        for _ in _element_spans(buffer, at):
+            count += 1
+    return count
+
+
+def _element_spans(buffer: mmap.mmap | bytes, at: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    keys: list[str] = []
+    last: bytes | None = None
+    inside = len(at) + 1  # the depth of the list's elements
+    start = None
+    for match in TOKEN.finditer(buffer):
+        token = match.group()
+        if token in (b"{", b"["):
+            keys.append("[]" if token == b"[" else "")
+            if len(keys) == inside and token == b"[" and tuple(keys[:-1]) == at:
+                start = match.end()
+        elif token in (b"}", b"]"):
+            if len(keys) == inside and start is not None:
+                if buffer[start : match.start()].strip():
+                    yield start, match.start()
+                return
+            if keys:
+                keys.pop()
+        elif token == b"," and start is not None and len(keys) == inside:
+            yield start, match.start()
+            start = match.end()
+        elif token == b":" and last is not None and keys and keys[-1] != "[]":
+            keys[-1] = last[1:-1].decode("utf-8", "replace")
+        last = token if token[:1] == b'"' else None
+    raise ImportProblem("The file is cut off: its list does not end.")
