@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings, django_db_blocker):
+    for model in apps.get_app_config("procrastinate").get_models():
+        model._meta.managed = True  # or the queue is not emptied after a test that commits
     with django_db_blocker.unblock():
         connection.settings_dict["TEST"]["TEMPLATE"] = migrated_template()
 
