@@ -143,7 +143,7 @@ class MembershipAdmin(ConsoleAdmin):
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         if not change:
-            made, _ = join(obj.organization, obj.user, obj.role, by=None)
+            made, _ = join(obj.organization, obj.user, obj.role, user_id=request.user.pk)
             obj.pk, obj._state.adding = made.pk, False
             return
         try:

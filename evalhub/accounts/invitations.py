@@ -71,7 +71,7 @@ def accept(invitation: Invitation, user: User, *, save: Callable[[], object] | N
             save()
         invitation.accepted_at, invitation.accepted_by = timezone.now(), user
         invitation.save(update_fields=["accepted_at", "accepted_by", "updated_at"])
-        membership, _ = join(invitation.organization, user, invitation.role, by=None)
+        membership, _ = join(invitation.organization, user, invitation.role, user_id=user.pk)
         record_event(
             "invitation.accepted",
             invitation,

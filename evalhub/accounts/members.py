@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -34,18 +35,23 @@ def on_leaving(goodbye: Goodbye) -> Goodbye:
     return goodbye
 
 
-def join(organization: Organization, user: User, role: str, *, by: Actor | None) -> tuple[Membership, bool]:
-    """Make somebody a member; who is one already keeps their role. Says whether that was new."""
+def join(
+    organization: Organization, user: User, role: str, *, by: Actor | None = None, user_id: UUID | None = None
+) -> tuple[Membership, bool]:
+    """Make somebody a member; who is one already keeps their role. Says whether that was new.
+
+    Who does it is ``by``, or ``user_id`` where nobody acts for the organisation: an invited person, an operator.
+    """
     with transaction.atomic():
         membership, is_new = Membership.objects.get_or_create(
             organization=organization, user=user, defaults={"role": role}
         )
         if is_new:
-            _record("member.joined", membership, by=by, role=role)
+            _record("member.joined", membership, by=by, user_id=user_id, role=role)
     return membership, is_new
 
 
-def change_role(membership: Membership, role: str, *, by: Actor | None, user_id: object = None) -> None:
+def change_role(membership: Membership, role: str, *, by: Actor | None, user_id: UUID | None = None) -> None:
     with transaction.atomic():
         membership = _locked(membership)
         if membership.role == role:
@@ -59,7 +65,7 @@ def change_role(membership: Membership, role: str, *, by: Actor | None, user_id:
             _say_goodbye(membership)
 
 
-def remove_member(membership: Membership, *, by: Actor | None, user_id: object = None) -> None:
+def remove_member(membership: Membership, *, by: Actor | None, user_id: UUID | None = None) -> None:
     """End a membership: its tokens are revoked, and what waits for this person is released."""
     with transaction.atomic():
         membership = _locked(membership)
@@ -101,12 +107,14 @@ def _keep_an_admin(membership: Membership) -> None:
         raise LastAdmin(membership.organization)
 
 
-def _record(action: str, membership: Membership, *, by: Actor | None, user_id: object = None, **data: object) -> None:
+def _record(
+    action: str, membership: Membership, *, by: Actor | None, user_id: UUID | None = None, **data: object
+) -> None:
     record_event(
         action,
         membership.user,
         by=by,
         organization_id=membership.organization_id,
-        user_id=user_id,  # type: ignore[arg-type]
+        user_id=user_id,
         **data,
     )
