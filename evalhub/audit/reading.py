@@ -101,9 +101,11 @@ def details_of(data: Any) -> list[tuple[str, str]]:
     """What an event holds beside who, what and when, in short."""
     if not isinstance(data, dict):
         return []
-    return [
-        (str(key).replace("_", " "), shortened(value)) for key, value in data.items() if value not in (None, "", [])
-    ]
+    if "before" in data and "after" in data:
+        rest = {key: value for key, value in data.items() if key not in ("before", "after")}
+        data = {"change": f"{shortened(data['before'])} → {shortened(data['after'])}", **rest}
+    said = ((str(key), value) for key, value in data.items() if value not in (None, "", []))
+    return [(key.replace("_", " "), shortened(value)) for key, value in said]
 
 
 def shortened(value: Any, longest: int = 80) -> str:

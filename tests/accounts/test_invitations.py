@@ -337,7 +337,7 @@ def test_the_command_makes_an_organisation_and_prints_a_link_for_its_admin(clien
         (["Acme", "--admin", "rubbish"], "'rubbish' is not an e-mail address."),
         (
             ["///", "--admin", "a@example.com"],
-            "NAME needs at least one letter or digit; or say the short name with --slug.",
+            "NAME needs at least one letter or digit",
         ),
         (["Acme", "--admin", "a@example.com", "--slug", "a b"], "Enter a valid"),
         (["Acme", "--admin", "a@example.com", "--days", "0"], "--days must be between 1 and 365."),
