@@ -614,6 +614,7 @@
   /* --- start --- */
 
   document.addEventListener("DOMContentLoaded", () => {
+    setTimeout(() => { root.dataset.ready = ""; });  // htmx starts in a timer too, which runs before this one
     watchToasts();
     countAll();
     const mistake = $("[aria-invalid='true']");

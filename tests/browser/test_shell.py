@@ -118,7 +118,7 @@ def test_a_verdict_key_posts_once_and_says_so(page, signed_in):
     page.keyboard.press("p")
 
     expect(page.locator("#toasts")).to_contain_text("Case 2: passed.")
-    assert posts == ["verdict=passed"]
+    assert [post.split("&")[-1] for post in posts] == ["verdict=passed"]
 
 
 def test_single_keys_rest_in_fields_dialogs_and_when_switched_off(page, signed_in):

@@ -17,6 +17,7 @@ from evalhub.web.parts import Chip, Link, Stat
 
 TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [*settings.TEMPLATES[0]["DIRS"], Path(__file__).parent / "templates"]}]
 STARTED = datetime(2026, 6, 17, 19, 44, tzinfo=UTC)
+MISTAKES = {"name": "Nightly", "threshold": "1.4", "role": "lead"}
 PERSON = {"id": 1, "name": "Ines Kowalski"}
 ROWS = [
     {
