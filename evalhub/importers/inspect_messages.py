@@ -57,7 +57,7 @@ def text_of_content(content: Any) -> str:
 
 
 def plain(message: dict[str, Any]) -> dict[str, Any]:
-    """A message in EvalHub's shape: role, content as text, and where there are any: reasoning, tool calls, other parts."""
+    """A message in EvalHub's shape: role and content as text; reasoning, tool calls, other parts if any."""
     content = message.get("content")
     parts = [as_dict(part) for part in as_list(content)]
     reasoning = "\n".join(text(part.get("reasoning")) for part in parts if part.get("type") == "reasoning")

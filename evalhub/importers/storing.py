@@ -162,7 +162,7 @@ class RunStore:
         """The file's own times and state; the evaluators that it used belong to the configuration."""
         said, now = self.description, timezone.now()
         run.refresh_from_db()
-        run.status = said.status or (TestRun.Status.PARTIAL if run.machine_errors else TestRun.Status.COMPLETED)
+        run.status = said.status or status_of(run)
         run.started_at = said.started_at or run.started_at
         run.finished_at = max(filter(None, [said.finished_at or said.started_at or now, run.started_at]))
         run.created_at = min(said.created_at or said.started_at or run.created_at, now)
@@ -214,3 +214,10 @@ class RunStore:
             assert isinstance(record.case, CaseSpec)
             record.case.external_id = self._external_id("case", self.project.pk, record.case.external_id)
             yield stamp(record)
+
+
+def status_of(run: TestRun) -> str:
+    """By its errors, as a run of EvalHub's own ends; a file without results is not a failed run."""
+    if not run.machine_errors:
+        return TestRun.Status.COMPLETED
+    return TestRun.Status.FAILED if run.machine_errors == run.result_count else TestRun.Status.PARTIAL
