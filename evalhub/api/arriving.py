@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Q
+from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -255,8 +256,8 @@ class RunResults(ResultsOfRun):
         "POST": Operation(
             summary="Record results",
             action="record",
-            doc=f"Up to {BATCH:,} at once, all of them or none. A result that is there already (by its `id`, else by case, "
-            "variant and repetition) is left as it is, so a batch may be sent again.",
+            doc=f"Up to {BATCH:,} at once, all of them or none. A result that is there already (by its `id`, else by "
+            "case, variant and repetition) is left as it is, so a batch may be sent again.",
             body=NEW_RESULTS,
             batch=True,
             answer=RECORDED,
@@ -283,9 +284,7 @@ def records_of(batch: list[dict[str, Any]], run: TestRun, actor: Actor) -> list[
     records = []
     for index, said in enumerate(batch):
         try:
-            judgements = [
-                known.judgement(n, evaluation) for n, evaluation in enumerate(said.pop("evaluations", ()))
-            ]
+            judgements = [known.judgement(n, evaluation) for n, evaluation in enumerate(said.pop("evaluations", ()))]
         except Misfit as wrong:
             problems += wrong.at(index)
             continue
@@ -342,9 +341,7 @@ class Evaluators:
         self.actor = actor
         self.by_id: dict[str, Evaluator] = {}
         self.by_name: dict[str, Evaluator] = {}
-        names = {
-            one["evaluator"] if type(one["evaluator"]) is str else one["evaluator"]["name"] for one in evaluations
-        }
+        names = {one["evaluator"] if type(one["evaluator"]) is str else one["evaluator"]["name"] for one in evaluations}
         if not names:
             return
         ids = {parse_uuid(name) for name in names} - {None}
@@ -375,7 +372,8 @@ class Evaluators:
 
     def find(self, n: int, named: str | dict[str, Any]) -> Evaluator | EvaluatorSpec | str:
         if isinstance(named, dict):
-            return self.by_name.get(named["name"]) or EvaluatorSpec(**named)
+            kind = Evaluator.ValueType.LABEL if named.get("options") else Evaluator.ValueType.NUMBER
+            return self.by_name.get(named["name"]) or EvaluatorSpec(**{"value_type": kind, **named})
         found = self.by_id.get(named) or self.by_id.get(named.lower()) or self.by_name.get(named)
         if found is not None:
             return found
@@ -383,4 +381,7 @@ class Evaluators:
             misfit(NO_SUCH, "evaluations", n, "evaluator")
         if len(named) > 200:
             misfit("is longer than 200 characters", "evaluations", n, "evaluator")
-        return cast(str, named)
+        return named
+
+
+urlpatterns: list[URLPattern] = [path("runs/<ident:id>/results/", RunResults.as_view(), name="run-results")]
