@@ -237,7 +237,7 @@ _COLUMNS = (
 )
 
 
-def _copy_cases(cases: Iterable[Case]) -> None:
+def _copy_cases(cases: Sequence[Case]) -> None:
     now = timezone.now()
     rows = []
     for case in cases:
@@ -248,6 +248,8 @@ def _copy_cases(cases: Iterable[Case]) -> None:
         values["expected"] = None if case.expected is None else json_text(case.expected)
         rows.append(tuple(values.values()))
     copy_rows(Case._meta.db_table, _COLUMNS, rows)
+    for case in cases:
+        case._state.adding = False
 
 
 def _cases_by_external_id(project: Project, wanted: Iterable[str]) -> dict[str, Case]:

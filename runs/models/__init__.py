@@ -1,6 +1,6 @@
 from runs.models.cases import Case, CaseRevision, Category, Prompt, Requirement, TestSet, TestSetCase, Topic
 from runs.models.evaluators import Evaluator, EvaluatorVersion
-from runs.models.notes import Attachment, Comment, IdempotencyKey, Import, SavedView, Tag, Task
+from runs.models.notes import Attachment, Comment, EntityType, IdempotencyKey, Import, SavedView, Tag, Task
 from runs.models.projects import Endpoint, Folder, Project
 from runs.models.runs import ConfigurationEvaluator, TestConfiguration, TestRun, TestSetEvaluator, Variant
 
@@ -12,6 +12,7 @@ __all__ = [
     "Comment",
     "ConfigurationEvaluator",
     "Endpoint",
+    "EntityType",
     "Evaluator",
     "EvaluatorVersion",
     "Folder",
