@@ -1,6 +1,8 @@
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from evalhub.demo.views import chat
 from evalhub.web.health import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -10,6 +12,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", readyz, name="readyz"),
     path("api/", include("evalhub.api.urls")),
 ]
+
+if settings.MODE in ("demo", "test"):
+    urlpatterns.append(path("demo/chat/", chat, name="demo-chat"))
 
 handler400 = "evalhub.web.errors.bad_request"
 handler403 = "evalhub.web.errors.forbidden"

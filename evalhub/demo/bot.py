@@ -47,14 +47,14 @@ TOPICS = (
         "refunds",
         "Refund after 30 days, sale item",
         "sole money",
-        "The 30 days are over, so a refund is not possible. A sole that comes off is covered by our 2-year guarantee: we "
-        "repair or replace the shoes after a look at them.",
+        "The 30 days are over, so a refund is not possible. A sole that comes off is covered by our 2-year guarantee: "
+        "we repair or replace the shoes after a look at them.",
         ("2-year guarantee", "repair or replace"),
         ("The sole is coming off after six weeks. Do I get my money back?",
          "My sale shoes lose the sole, I want the money for them.",
          "Is there money back when a sole breaks in the second month?"),
-        later={14: "Yes! You are entitled to a full refund to your original payment method within 3-5 business days, and "
-               "you can keep the shoes. I have gone ahead and issued it for you."},
+        later={14: "Yes! You are entitled to a full refund to your original payment method within 3-5 business days, "
+               "and you can keep the shoes. I have gone ahead and issued it for you."},
         lookup="delivered",
     ),
     Topic(
@@ -79,8 +79,8 @@ TOPICS = (
         "refunds",
         "Defect reported by photo",
         "photo strap",
-        "Please send the photo to care@shop.example with your order number. A torn strap is a guarantee case: we repair "
-        "or replace it.",
+        "Please send the photo to care@shop.example with your order number. A torn strap is a guarantee case: we "
+        "repair or replace it.",
         ("order number", "repair or replace"),
         ("I have a photo of the torn strap, where do I send it?", "The strap broke, see the photo. What now?",
          "Is a photo enough proof for a broken strap?"),

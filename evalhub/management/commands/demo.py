@@ -21,6 +21,7 @@ from django.db import DatabaseError, OperationalError
 
 from evalhub.database.apps import close_pools
 from evalhub.database.postgres import PostgresError, Server
+from evalhub.demo.loading import Demo, load_demo
 from evalhub.environment import read_number
 from evalhub.management.supervisor import Broken, Child, Supervisor
 
@@ -55,6 +56,8 @@ class Command(BaseCommand):
             server.join()
         call_command("migrate", verbosity=0, interactive=False)
         collect_static_files()
+        base_url = address_of(listener)
+        demo = load_demo(base_url)
         close_pools()
         if supervisor.stopping:
             return
@@ -65,17 +68,19 @@ class Command(BaseCommand):
         wait_for_first_answer(supervisor, listener)
         if supervisor.stopping:
             return
-        self.introduce(address_of(listener), logs)
+        self.introduce(base_url, demo, logs)
         while not supervisor.stopping:
             supervisor.watch()
             if server is not None:
                 server.revive()
             time.sleep(1)
 
-    def introduce(self, base_url: str, logs: Path) -> None:
-        facts = {"base_url": base_url}
-        write_private(settings.VAR_DIR / "demo.json", json.dumps(facts, indent=2) + "\n")
+    def introduce(self, base_url: str, demo: Demo, logs: Path) -> None:
+        write_private(settings.VAR_DIR / "demo.json", json.dumps({"base_url": base_url, **demo}, indent=2) + "\n")
         self.say(f"\n  EvalHub is at  {base_url}\n")
+        for login in demo["users"]:
+            self.say(f"  {login['email']:<22} {login['password']}   {login['about']}")
+        self.say(f"\n  API token      {demo['api_token']}\n")
         self.say(f"  These are in var/demo.json, the logs in {logs}. Ctrl-C stops everything and keeps the data.")
 
     def stop(self, supervisor: Supervisor) -> None:
