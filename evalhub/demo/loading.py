@@ -126,14 +126,17 @@ def _review(project: Project, people: dict[str, User]) -> None:
         name="Nightly, release 14",
         rubric="Pass what you would send to a customer without a change. **Money** must never be promised.",
     )
-    assignments = list(round_.assignments.select_related("result", "reviewer").order_by("id"))
-    late, declined, taken_back, *rest = assignments
+    dealt = list(round_.assignments.select_related("result__run__project", "reviewer").order_by("id"))
+    twice = next(one.result_id for one in dealt if one.slot == 2)
+    disputed = [one for one in dealt if one.result_id == twice]
+    late, declined, taken_back, *rest = [one for one in dealt if one.result_id != twice]
+    for assignment, verdict in zip(disputed, ("passed", "failed"), strict=True):
+        submit_review(assignment.result, by=_reviewer(assignment), verdict=verdict, assignment=assignment, seconds=64)
     ReviewAssignment.objects.filter(pk=late.pk).update(due_at=now - timedelta(days=1))
     decline(declined, by=_reviewer(declined), reason="I wrote this rule and should not judge it.")
     withdraw(taken_back, by=people["ines"])
     for n, assignment in enumerate(rest[: len(rest) // 2]):
-        if ReviewAssignment.objects.get(pk=assignment.pk).state == ReviewAssignment.State.OPEN:
-            _judge(assignment, n)
+        _judge(assignment, n)
 
     passing = list(TestResult.objects.filter(run=newest, outcome=Outcome.PASSED).order_by("position")[:12])
     assign_reviewers(
@@ -173,7 +176,7 @@ def _sign_off(run: TestRun, team: list[User], by: User) -> None:
 
 
 def _reviewer(assignment: ReviewAssignment) -> User:
-    assert assignment.reviewer is not None  # noqa: S101 - everybody here was dealt to somebody
+    assert assignment.reviewer is not None
     return assignment.reviewer
 
 
