@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("api/", include("evalhub.api.urls")),
+    path("", include("results.urls")),
 ]
 
 if settings.MODE in ("demo", "test"):

@@ -54,7 +54,11 @@ def shuffled(ids: Iterable[UUID], seed: int) -> list[UUID]:
 def sample(ids: Iterable[UUID], percent: int, seed: int) -> list[UUID]:
     """At least ``percent`` % of the ids at random; a bigger share holds every smaller one."""
     mixed = shuffled(ids, seed)
-    return mixed[: ceil(len(mixed) * percent / 100)]
+    return mixed[: sample_size(len(mixed), percent)]
+
+
+def sample_size(count: int, percent: int) -> int:
+    return ceil(count * percent / 100)
 
 
 def deal(

@@ -1,5 +1,6 @@
 import pytest
 
+from results.dealing import new_seed
 from results.filters import ResultFilter
 from results.listing import judgements_of, read_results, reviewers_of
 from results.models import Evaluation, Review, ReviewAssignment, ReviewRound, TestResult
@@ -201,7 +202,7 @@ def test_a_reviewer_was_asked_or_has_reviewed(actor, run):
 
 def ask(result, user, state="open"):
     review_round = ReviewRound.objects.create(
-        organization=result.organization, project=result.run.project, name="Round", seed=1
+        organization=result.organization, project=result.run.project, name="Round", seed=new_seed()
     )
     return ReviewAssignment.objects.create(
         organization=result.organization, round=review_round, result=result, reviewer=user, state=state

@@ -1,0 +1,5 @@
+from results import urls_review
+
+app_name = "results"
+
+urlpatterns = [*urls_review.urlpatterns]
