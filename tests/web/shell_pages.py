@@ -131,7 +131,6 @@ def broken(request: HttpRequest, kind: str) -> HttpResponse:
 
 
 urlpatterns = [
-    *urlpatterns,
     path("styleguide/", styleguide),
     path("styleguide/undone/", undone),
     path("styleguide/dialog/", dialog),
@@ -139,4 +138,5 @@ urlpatterns = [
     path("list/<int:number>/", drawer),
     path("broken/<str:kind>/", broken),
     path("api/broken/<str:kind>/", broken),
+    *urlpatterns,
 ]
