@@ -184,9 +184,7 @@ class TableRun:
         if value is None and not is_missing(said):
             raise ImportProblem(f"the repetition is not a number: {text(said)[:40]}", place=f"{row.place}:")
         if value is not None and not 1 <= value <= 1_000_000:
-            raise ImportProblem(
-                f"the repetition is not between 1 and 1,000,000: {text(said)[:40]}", place=f"{row.place}:"
-            )
+            raise ImportProblem(f"the repetition is out of range: {text(said)[:40]}", place=f"{row.place}:")
         return int(value or 1)
 
     def outcome(self, row: Row) -> str:
