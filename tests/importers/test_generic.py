@@ -154,7 +154,7 @@ def test_rows_of_one_case_are_its_repetitions(tmp_path):
         ("1", 2, "y"),
         ("2", 1, "z"),
     ]
-    assert one.warnings == ["1 rows repeat the case of an earlier one: they are its repetitions."]
+    assert one.warnings == ["1 row repeats the case of an earlier one, and is a repetition of it."]
 
 
 def test_numbers_written_as_text_are_numbers(tmp_path):

@@ -94,7 +94,7 @@ def test_results_that_people_work_on_are_not_replaced(tmp_path):
 
     assert outcomes(later.run) == [("Ann 0", "passed"), ("Ann 1", "passed")]
     assert (TestResult.objects.get(pk=result.pk).machine_outcome, later.run.result_count) == ("failed", 2)
-    assert "1 results differ in the file now; they stay as they are, for people work on them." in later.run.warnings
+    assert "1 result differs in the file now, and stays as it is: people work on it." in later.run.warnings
 
 
 def test_edits_made_since_the_first_import_arrive_with_the_second(tmp_path):
