@@ -297,7 +297,7 @@ def test_long_json_is_cut():
 
 def test_text_that_was_declared_safe_does_not_make_the_same_text_safe():
     declared = render("{% icon 'x' label='<b>' %}{% verdict 'passed' word='<b>' %}")
-    found = render("{% icon 'x' label=text %}{% verdict 'passed' word=text %}", text="<b>")
+    found = render("{% icon 'x' label=told %}{% verdict 'passed' word=told %}", told="<b>")
 
     assert "<b>" in declared
     assert "<b>" not in found
