@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from evalhub.api import arriving, results, runs, set_up
+from evalhub.api import arriving, assignments, exports, notes, people, results, reviews, runs, set_up
 from evalhub.api.entrance import Index, Nowhere, Schema
 
 app_name = "api"
@@ -13,7 +13,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("schema/", Schema.as_view(), name="schema"),
     *runs.urlpatterns,
     *arriving.urlpatterns,
+    *exports.urlpatterns,
     *results.urlpatterns,
+    *reviews.urlpatterns,
+    *assignments.urlpatterns,
     *set_up.urlpatterns,
+    *notes.urlpatterns,
+    *people.urlpatterns,
     re_path(r"^(?!v[1-4](?:/|$))", Nowhere.as_view(), name="nowhere"),
 ]
