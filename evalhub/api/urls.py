@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path, re_path
 
 from evalhub.api import arriving, assignments, exports, notes, people, results, reviews, runs, set_up
+from evalhub.api.documentation import documentation
 from evalhub.api.entrance import Index, Nowhere, Schema
 
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", Index.as_view(), name="index"),
+    path("docs/", documentation, name="docs"),
     path("schema/", Schema.as_view(), name="schema"),
     *runs.urlpatterns,
     *arriving.urlpatterns,
