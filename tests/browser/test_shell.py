@@ -316,3 +316,24 @@ def test_hostile_text_does_nothing_in_a_browser(page, signed_in):
     assert alarms == []
     assert page.url.endswith("/hostile/")
     assert [url for url in asked if "/static/" not in url] == [page.url]
+
+
+def test_a_lost_session_leads_to_the_login_page_and_back(page, signed_in):
+    page.goto("/list/")
+
+    page.context.clear_cookies()
+    page.route("**/list/3/", lambda route: route.continue_(url=route.request.url.replace("/list/3/", "/closed/")))
+    page.get_by_role("link", name="Case 3").click()
+
+    expect(page).to_have_url(re.compile(r"/login/\?next=%2Flist%2F"))
+
+
+def test_the_address_of_a_page_is_copied_whole(page, signed_in):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/styleguide/")
+
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Copy link").click()
+
+    expect(page.locator("#toasts")).to_contain_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == f"{page.url.split('/styleguide')[0]}/styleguide/"

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 
+from evalhub.accounts.access import requires
 from evalhub.urls import handler400, handler403, handler404, handler500, urlpatterns  # noqa: F401
 from evalhub.web.errors import Refused
 from evalhub.web.pages import fragment_target, go_to, render_page, say, tell, wants_fragment
@@ -125,6 +126,11 @@ def focus(request: HttpRequest) -> HttpResponse:
     return render_page(request, "focus.html")
 
 
+@requires("read")
+def closed(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("inside")
+
+
 def hostile_texts(request: HttpRequest) -> HttpResponse:
     return render_page(request, "hostile.html", {"texts": hostile.ALL})
 
@@ -146,6 +152,7 @@ urlpatterns = [
     path("list/", list_and_drawer),
     path("list/<int:number>/", drawer),
     path("focus/", focus),
+    path("closed/", closed),
     path("hostile/", hostile_texts),
     path("broken/<str:kind>/", broken),
     path("api/broken/<str:kind>/", broken),
