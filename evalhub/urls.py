@@ -1,17 +1,20 @@
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from evalhub.demo.views import chat
 from evalhub.web.health import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="runs:run-list"), name="home"),
     path("admin/", admin.site.urls),
     path("", include("evalhub.accounts.urls")),
+    path("", include("runs.urls")),
+    path("", include("results.urls")),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("api/", include("evalhub.api.urls")),
-    path("", include("results.urls")),
 ]
 
 if settings.MODE in ("demo", "test"):

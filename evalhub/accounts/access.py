@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import HttpResponseBase
 
 from evalhub.accounts.actor import ActorRequest
 from evalhub.audit.models import record_event
 
-type View = Callable[..., HttpResponse]
+type View = Callable[..., HttpResponseBase]
 
 SIGNED_IN: Final = "signed in"
 PUBLIC: Final = "public"
@@ -28,7 +28,7 @@ def requires(action: str = "read") -> Callable[[View], View]:
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def guarded(request: ActorRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def guarded(request: ActorRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
             if request.actor is None:
@@ -47,7 +47,7 @@ def signed_in(view: View) -> View:
     """Let in everybody who is signed in, member of an organisation or not."""
 
     @wraps(view)
-    def guarded(request: ActorRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: ActorRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         return view(request, *args, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -175,6 +175,11 @@ def stamp(value: datetime | date) -> str:
         local = timezone.localtime(value)
         return f"{local.day} {MONTHS[local.month - 1]} {local.year}, {local:%H:%M:%S} {local.tzname() or ''}".rstrip()
     return f"{value.day} {MONTHS[value.month - 1]} {value.year}"
+
+
+def machine(value: datetime | date) -> str:
+    """The stamp that programs read: 2026-06-18T08:00:12Z."""
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value.isoformat()
 
 
 def initials(name: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
+
+from evalhub.web.formats import initials
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,21 @@ class Look:
     icon: str
     word: str
     calm: bool = False
+
+
+HUES = "abcde"
+
+
+def hue(identity: object) -> str:
+    """One of five colours, the same for a person everywhere."""
+    if isinstance(identity, UUID):
+        return HUES[identity.int % len(HUES)]
+    return HUES[sum(str(identity).encode("utf-8", "replace")) % len(HUES)]
+
+
+def face(identity: object, name: str | None) -> dict[str, str] | None:
+    """A person in a row of a long list: name, initials and colour; nothing for nobody."""
+    return {"name": name, "initials": initials(name), "hue": hue(identity)} if identity and name else None
 
 
 OUTCOMES: dict[str, Look] = {

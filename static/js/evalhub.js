@@ -9,10 +9,10 @@
 
    Lists       data-list    a table or list whose rows j and k walk along.
                data-row     one row; data-row-link its link (Enter opens it, o opens it as a page), data-row-check its
-                            check box (x).
+                            check box (x). In long lists .cell-link and .check are enough.
                data-drawer="drawer"  on the list: row links open in the element of that id, which holds
                             class "drawer" inside a .split, and the address gets ?result=ID.
-               data-row-id  on the row: the ID. Inside the drawer: data-drawer-close, data-drawer-next, data-drawer-prev.
+               data-row-id  on the row: the ID; without it what follows the first hyphen of its id. Inside the drawer: data-drawer-close, data-drawer-next, data-drawer-prev.
 
    Selection   data-bulk    the form that the check boxes (data-row-check, form="…") belong to.
                data-bulkbar inside it or with data-bulkbar="FORM ID": shown while something is ticked; in it
@@ -29,6 +29,7 @@
    Forms       data-autosubmit  a change sends the form. data-clean  empty fields stay out of a GET address.
                data-once    a second press while the first is on its way does nothing.
                data-confirm="Sentence?"  asks before it is sent.
+   Comments    data-comment-turn="3"  chooses the turn in the comment form beside it, and goes there.
    Copying     data-copy="text or address"; without a value, the address of the page.
    Reviews     data-questions   holds .question fieldsets: arrow up and down choose one, digits answer it.
    Theme       data-theme-choice  a radio or select that shows its theme at once.
@@ -287,7 +288,8 @@
 
   /* --- selection --- */
 
-  const boxesOf = (form) => $$("input[data-row-check]").filter((box) => box.form === form);
+  const ROW_CHECK = "input:is([data-row-check], [data-row] .check)";
+  const boxesOf = (form) => $$(ROW_CHECK).filter((box) => box.form === form);
   const barOf = (form) => $("[data-bulkbar]", form) ?? $(`[data-bulkbar="${CSS.escape(form.id)}"]`);
 
   function countSelection(form) {
@@ -323,7 +325,7 @@
   }
 
   let lastTicked = null;
-  on("click", "input[data-row-check]", (event, box) => {
+  on("click", ROW_CHECK, (event, box) => {
     if (event.shiftKey && lastTicked && lastTicked.form === box.form) {
       const boxes = boxesOf(box.form);
       const [from, to] = [boxes.indexOf(lastTicked), boxes.indexOf(box)].sort((a, b) => a - b);
@@ -357,7 +359,8 @@
   /* --- lists and the drawer --- */
 
   const rowsOf = (list) => $$("[data-row]", list).filter(isShown);
-  const linkOf = (row) => $("[data-row-link]", row);
+  const ROW_LINK = "[data-row-link], [data-row] .cell-link";
+  const linkOf = (row) => $("[data-row-link], .cell-link", row);
 
   function currentList() {
     return document.activeElement?.closest?.("[data-list]") ?? $$("[data-list]").find(isShown) ?? null;
@@ -403,6 +406,8 @@
     return url.pathname + url.search + url.hash;
   }
 
+  const idOf = (row) => row.dataset.rowId ?? row.id.replace(/^[a-z]+-/, "");
+
   function openRow(list, row, replace = false) {
     const drawer = drawerOf(list);
     const link = linkOf(row);
@@ -411,7 +416,7 @@
     drawer.closest(".split")?.classList.remove("split--none");
     drawer.setAttribute("aria-busy", "true");
     mark(list, row);
-    const address = withResult(row.dataset.rowId);
+    const address = withResult(idOf(row));
     if (!history.state?.htmx) history.replaceState({ htmx: true }, "", location.href);
     if (replace || wasOpen) history.replaceState({ htmx: true }, "", address);
     else history.pushState({ htmx: true }, "", address);
@@ -432,7 +437,7 @@
     row?.scrollIntoView({ block: "nearest" });
   }
 
-  on("click", "[data-row-link]", (event, link) => {
+  on("click", ROW_LINK, (event, link) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
     const list = link.closest("[data-list]");
     if (!drawerOf(list) || !window.htmx) return;
@@ -461,7 +466,7 @@
     const wanted = new URL(event.detail.path, location.href);
     if (!drawer || wanted.pathname !== listedAt.pathname || otherParameters(wanted) !== otherParameters(listedAt)) return;
     const id = wanted.searchParams.get("result");
-    const row = id && rowsOf(list).find((each) => each.dataset.rowId === id);
+    const row = id && rowsOf(list).find((each) => idOf(each) === id);
     if (id && !row) return;
     event.preventDefault();
     if (row) openRow(list, row, true);
@@ -489,12 +494,21 @@
     const list = $("[data-list][data-drawer]");
     const id = new URL(location.href).searchParams.get("result");
     if (list && id && isDrawerOpen(drawerOf(list))) {
-      const opened = $$("[data-row]", list).find((each) => each.dataset.rowId === id);
+      const opened = $$("[data-row]", list).find((each) => idOf(each) === id);
       if (opened) mark(list, opened);
     }
     if (!(target instanceof Element) || !target.isConnected) return;
     if (target.id === "dialog") nameByTitle(target);
     focusMistake(target);
+  });
+
+  on("click", "[data-comment-turn]", (event, link) => {
+    const form = $(".comment-form", link.closest(".drawer") ?? document);
+    if (!form || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const turn = form.elements.namedItem("turn");
+    if (turn) turn.value = link.dataset.commentTurn;
+    $("textarea", form)?.focus();
   });
 
   /* --- questions of a review --- */
@@ -567,7 +581,7 @@
   const ROW_KEYS = {
     j: () => move(1),
     k: () => move(-1),
-    x: (row) => { const box = row && $("[data-row-check]", row); box?.click(); return Boolean(box); },
+    x: (row) => { const box = row && $("[data-row-check], .check", row); box?.click(); return Boolean(box); },
     o: (row) => { const link = row && linkOf(row); if (link) location.assign(link.href); return Boolean(link); },
   };
 
@@ -594,9 +608,7 @@
     prefix = "";
     const found = (sequence && pressed(sequence)) || pressed(name);
     if (found) { press(found, event); return; }
-    const way = sequence && root.dataset[`go${name.toUpperCase()}`];  // where there is no rail to press
-    if (way && sequence.startsWith("g ")) { event.preventDefault(); location.assign(way); return; }
-    if (!sequence && (name === "g" || $(`[data-key^="${CSS.escape(name)} "]`))) {
+    if (!sequence && $(`[data-key^="${CSS.escape(name)} "]`)) {
       prefix = name;
       prefixTimer = setTimeout(() => { prefix = ""; }, 1200);
       return;

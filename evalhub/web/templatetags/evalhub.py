@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Final
-from uuid import UUID
 
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, RadioSelect, Select, Textarea, Widget
@@ -27,12 +26,11 @@ from evalhub.web import formats
 from evalhub.web.diffing import word_diff
 from evalhub.web.markdown import render_markdown
 from evalhub.web.pages import POSITION, UNDO
-from evalhub.web.parts import OUTCOMES, STATES, Look
+from evalhub.web.parts import OUTCOMES, STATES, Look, hue
 
 register = template.Library()
 
 NOTHING: Final = format_html('<span class="subtle">{}</span>', formats.NONE)
-HUES: Final = "abcde"
 PRETTY_LIMIT: Final = 100_000  # characters of JSON that are coloured and shown
 
 
@@ -96,7 +94,7 @@ def when(value: datetime | date | None) -> str:
     if value is None or value == "":
         return NOTHING
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', value.isoformat(), formats.stamp(value), formats.when(value)
+        '<time datetime="{}" title="{}">{}</time>', formats.machine(value), formats.stamp(value), formats.when(value)
     )
 
 
@@ -105,7 +103,7 @@ def stamp(value: datetime | date | None) -> str:
     """The full stamp as its own text, for heads and lists of details."""
     if value is None or value == "":
         return NOTHING
-    return format_html('<time datetime="{}">{}</time>', value.isoformat(), formats.stamp(value))
+    return format_html('<time datetime="{}">{}</time>', formats.machine(value), formats.stamp(value))
 
 
 @register.filter
@@ -117,79 +115,55 @@ def none(value: Any) -> Any:
 # --- icons, outcomes, people ------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def sprite() -> str:
-    """Where the icons are: asked once, because a list of 50 rows shows hundreds."""
-    return static("icons.svg")
-
-
-@lru_cache(maxsize=1024, typed=True)  # typed: a text that is declared safe equals one that is not
-def drawn(name: str, classes: str, label: str) -> SafeString:
+@lru_cache(maxsize=1024)
+def drawn(sprite: str, name: str, classes: str, label: str) -> SafeString:
     if label:
         return format_html(
-            '<svg class="{}" role="img" aria-label="{}"><use href="{}#{}"/></svg>', classes, label, sprite(), name
+            '<svg class="{}" role="img" aria-label="{}"><use href="{}#{}"/></svg>', classes, label, sprite, name
         )
-    return format_html('<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, sprite(), name)
+    return format_html('<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, sprite, name)
 
 
 @register.simple_tag
 def icon(name: str, size: str = "", label: str = "", extra: str = "") -> SafeString:
     """{% icon "search" "sm" %}; sizes xs, sm, lg. An icon that stands alone needs a label."""
     classes = "icon" + (f" icon--{size}" if size else "") + (f" {extra}" if extra else "")
-    return drawn(name, classes, label)
+    return drawn(static("icons.svg"), name, classes, label)
 
 
-def look(looks: Mapping[str, Look], value: str, style: str, word: str, size: str, extra: str) -> SafeString:
-    if value in looks and not word and not extra:
-        return usual_look(looks is STATES, value, style, size)
-    known = looks.get(value) or Look("pending", "pending", value.replace("_", " ").capitalize(), calm=True)
-    return outcome_html(known, looks is STATES, style, word or known.word, size, extra)
-
-
-@lru_cache(maxsize=256, typed=True)
-def usual_look(is_state: bool, value: str, style: str, size: str) -> SafeString:
-    known = (STATES if is_state else OUTCOMES)[value]
-    return outcome_html(known, is_state, style, known.word, size, "")
-
-
-def outcome_html(known: Look, is_state: bool, style: str, word: str, size: str, extra: str) -> SafeString:
-    role = known.role
-    if style == "fill" and known.calm and is_state:
-        role = "neutral"  # being done is no outcome
+def look(looks: Mapping[str, Look], value: Any, style: str, word: str, size: str, extra: str) -> SafeString:
+    known = looks.get(str(value))
+    if known is None:
+        known = Look("pending", "pending", str(value).replace("_", " ").capitalize(), calm=True)
+    if style == "fill" and known.calm and looks is STATES:
+        known = Look("neutral", known.icon, known.word)  # being done is no outcome
     styles = {"fill": " verdict--fill", "plain": ""}.get(style, " verdict--calm" if known.calm else "")
     return format_html(
         '<span class="verdict verdict--{}{}{}{}">{}{}</span>',
-        role,
+        known.role,
         styles,
         f" verdict--{size}" if size else "",
         f" {extra}" if extra else "",
         icon(known.icon, extra="spin" if known.icon == "running" else ""),
-        word,
+        word or known.word,
     )
 
 
 @register.simple_tag
 def verdict(outcome: Any, style: str = "", word: str = "", size: str = "", extra: str = "") -> SafeString:
     """An outcome as icon and word. Style: nothing (the expected is quiet), "plain" (coloured) or "fill"."""
-    return NOTHING if not outcome else look(OUTCOMES, str(outcome), style, word, size, extra)
+    return NOTHING if not outcome else look(OUTCOMES, outcome, style, word, size, extra)
 
 
 @register.simple_tag
 def status(state: Any, style: str = "", word: str = "", size: str = "", extra: str = "") -> SafeString:
     """The state of a run, an import, a round or an assignment."""
-    return NOTHING if not state else look(STATES, str(state), style, word, size, extra)
+    return NOTHING if not state else look(STATES, state, style, word, size, extra)
 
 
 @register.filter
 def initials(name: Any) -> str:
     return formats.initials(str(name))
-
-
-def hue(identity: Any) -> str:
-    """One of five colours, the same for a person everywhere."""
-    if isinstance(identity, UUID):
-        return HUES[identity.int % len(HUES)]
-    return HUES[sum(str(identity).encode("utf-8", "replace")) % len(HUES)]
 
 
 def named(person: Any) -> tuple[str, Any]:
@@ -243,10 +217,9 @@ def marks(evaluations: Iterable[Any]) -> SafeString:
     if not words:
         rest = sum(state == "pending" for _, state in pairs)
         words = "All evaluators pass" if not rest else f"{len(pairs) - rest} pass, {rest} without a score"
+    sprite = static("icons.svg")
     drawings = format_html_join(
-        "",
-        '<svg class="mark mark--{}"><use href="{}#mark-{}"/></svg>',
-        ((state, sprite(), state) for _, state in pairs),
+        "", '<svg class="mark mark--{}"><use href="{}#mark-{}"/></svg>', ((state, sprite, state) for _, state in pairs)
     )
     return format_html('<span class="marks" role="img" aria-label="{}" title="{}">{}</span>', words, words, drawings)
 
@@ -315,22 +288,23 @@ def spark(values: Sequence[Any], low: bool = False) -> str:
     least, most = min(rates), max(rates)
     reach = max(most - least, 0.08)
     middle = (most + least) / 2
-    step = 56 / max(len(rates) - 1, 1)
-    across = [2 + step * i if len(rates) > 1 else 58.0 for i in range(len(rates))]
-    down = [9 - 12 * (rate - middle) / reach for rate in rates]
+    step = 112 / max(len(rates) - 1, 1)
+    # Whole half pixels keep a list of fifty short.
+    across = [round(4 + step * i) if len(rates) > 1 else 116 for i in range(len(rates))]
+    down = [round(18 - 24 * (rate - middle) / reach) for rate in rates]
     label = (
         f"Last {len(rates)} runs: {formats.percent(rates[0])} to {formats.percent(rates[-1])} percent"
         if len(rates) > 1
         else f"One run: {formats.percent(rates[0])} percent"
     )
     return format_html(
-        '<svg class="spark" viewBox="0 0 60 18" role="img" aria-label="{}">'
-        '<polyline points="{}"/><circle class="{}" cx="{}" cy="{}" r="2"/></svg>',
+        '<svg class="spark" viewBox="0 0 120 36" role="img" aria-label="{}">'
+        '<polyline points="{}"/><circle{} cx="{}" cy="{}" r="4"/></svg>',
         label,
-        " ".join(f"{at(x)},{at(y)}" for x, y in zip(across, down, strict=True)),
-        "is-low" if low else "is-last",
-        at(across[-1]),
-        at(down[-1]),
+        " ".join(f"{x},{y}" for x, y in zip(across, down, strict=True)),
+        SafeString(' class="is-low"') if low else "",
+        across[-1],
+        down[-1],
     )
 
 
@@ -518,11 +492,11 @@ JSON_PARTS: Final = re.compile(
 
 
 @register.filter
-def prettyjson(value: Any) -> SafeString:
+def prettyjson(value: Any, limit: int = PRETTY_LIMIT) -> SafeString:
     """Any value as indented JSON in colours of its own; escaped, and cut where it gets unreadable anyway."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    rest = len(text) - PRETTY_LIMIT
-    text = text[:PRETTY_LIMIT]
+    rest = len(text) - limit
+    text = text[:limit]
     found = list(JSON_PARTS.finditer(text))
     starts = [0, *(match.end() for match in found)]
     coloured = format_html_join(
@@ -650,7 +624,7 @@ def menu(
 
     ``text`` is printed on the button; without it the button is an icon named by ``label``.
     """
-    face = drawn(icon, "icon", "") if icon else ""
+    face = drawn(static("icons.svg"), icon, "icon", "") if icon else ""
     alone = "" if text else " btn--icon"
     return format_html(
         '<button class="{}{}" type="button" popovertarget="{}" aria-haspopup="menu" aria-expanded="false"{}{}>'

@@ -1,0 +1,339 @@
+"""A run in numbers: by tag, by variant, by evaluator, and how scores, latencies and costs are spread."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Aggregate, Count, FloatField, Func, IntegerField, Max, Min, Q, TextField
+
+from results.models import Outcome, Rollup, TestResult
+from runs.models import Evaluator, TestRun
+from runs.rates import wilson
+
+BINS: Final = 20
+MOST_TAGS: Final = 100
+MOST_CHARTS: Final = 9
+
+
+@dataclass(slots=True)
+class Line:
+    """One row of a breakdown: what passed and failed of the results that it is about, after people's corrections."""
+
+    label: str
+    passed: int
+    failed: int
+    errors: int = 0
+    unjudged: int = 0
+    key: Any = None
+    note: str = ""
+    corrected: int = 0
+    query: str = ""
+    is_bad: bool = False
+
+    @property
+    def total(self) -> int:
+        return self.passed + self.failed + self.errors + self.unjudged
+
+    @property
+    def judged(self) -> int:
+        return self.passed + self.failed
+
+    @property
+    def rate(self) -> float | None:
+        return self.passed / self.judged if self.judged else None
+
+    @property
+    def interval(self) -> tuple[float, float] | tuple[None, None]:
+        return wilson(self.passed, self.judged) or (None, None)
+
+    @property
+    def low(self) -> float | None:
+        return self.interval[0]
+
+    @property
+    def high(self) -> float | None:
+        return self.interval[1]
+
+
+@dataclass(slots=True)
+class EvaluatorLine(Line):
+    """What one evaluator said over a run."""
+
+    evaluator: dict[str, Any] = field(default_factory=dict)
+    scored: int = 0
+    unscored: int = 0
+    pending: int = 0
+    value_count: int = 0
+    value_sum: float = 0
+    value_min: float | None = None
+    value_max: float | None = None
+
+    @property
+    def mean(self) -> float | None:
+        return self.value_sum / self.value_count if self.value_count else None
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts per equal bin between low and high; ``beyond`` lie above."""
+
+    bins: list[int]
+    low: float
+    high: float
+    label: str = ""
+    count: int = 0
+    beyond: int = 0
+    line: EvaluatorLine | None = None
+    threshold: float | None = None
+    fails_below: bool = True
+    middle: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What a reader who does not see the picture is told."""
+        largest = max(range(len(self.bins)), key=self.bins.__getitem__)
+        step = (self.high - self.low) / len(self.bins)
+        start, end = self.low + step * largest, self.low + step * (largest + 1)
+        name = self.label or "Values"
+        return f"{name}: {self.count} values, most of them between {start:.4g} and {end:.4g}"
+
+
+def worst_first(lines: Iterable[Line]) -> list[Any]:
+    """The lowest rate first, nothing judged last; among equals the one with more failures."""
+    return sorted(
+        lines, key=lambda line: (2.0 if line.rate is None else line.rate, -line.failed, line.label.casefold())
+    )
+
+
+def by_tag(run: TestRun) -> list[Line]:
+    """One line per tag of the run's results, worst first; the most used ones where there are many."""
+    rows = (
+        results_of(run)
+        .annotate(tag=Func("tags", function="unnest", output_field=TextField()))
+        .order_by()
+        .values("tag")
+        .annotate(**COUNTS, n=Count("pk"))
+        .order_by("-n")[:MOST_TAGS]
+    )
+    return worst_first(Line(row["tag"], **counts(row), key=row["tag"]) for row in rows)
+
+
+def by_variant(run: TestRun) -> list[Line]:
+    """One line per variant, in their own order."""
+    rows = (
+        results_of(run)
+        .filter(variant__isnull=False)
+        .order_by()
+        .values("variant__position", "variant__label", "variant__provider")
+        .annotate(**COUNTS)
+        .order_by("variant__position")
+    )
+    return [
+        Line(row["variant__label"], **counts(row), key=row["variant__position"], note=row["variant__provider"])
+        for row in rows
+    ]
+
+
+def by_evaluator(run: TestRun) -> list[EvaluatorLine]:
+    """One line per evaluator from the run's rollups, whatever the variant; in the order of their names."""
+    rows = (
+        Rollup.objects.filter(run=run)
+        .order_by("evaluator__name", "evaluator_id")
+        .values(
+            "evaluator_id",
+            *(f"evaluator__{name}" for name in EVALUATOR_FIELDS),
+            "effective_passed",
+            "effective_failed",
+            "errors",
+            "unscored",
+            "pending",
+            "scored",
+            "corrected",
+            "value_count",
+            "value_sum",
+            "value_min",
+            "value_max",
+        )
+    )
+    lines: dict[UUID, EvaluatorLine] = {}
+    for row in rows:
+        line = lines.get(row["evaluator_id"])
+        if line is None:
+            evaluator = {name: row[f"evaluator__{name}"] for name in EVALUATOR_FIELDS} | {"id": row["evaluator_id"]}
+            line = lines[row["evaluator_id"]] = EvaluatorLine(
+                evaluator["name"], 0, 0, key=row["evaluator_id"], evaluator=evaluator
+            )
+        line.passed += row["effective_passed"]
+        line.failed += row["effective_failed"]
+        line.errors += row["errors"]
+        line.unscored += row["unscored"]
+        line.pending += row["pending"]
+        line.scored += row["scored"]
+        line.corrected += row["corrected"]
+        line.value_count += row["value_count"]
+        line.value_sum += row["value_sum"]
+        line.value_min = least(line.value_min, row["value_min"])
+        line.value_max = most(line.value_max, row["value_max"])
+    return list(lines.values())
+
+
+EVALUATOR_FIELDS: Final = (
+    "name",
+    "who",
+    "version",
+    "value_type",
+    "direction",
+    "threshold",
+    "operator",
+    "min_score",
+    "max_score",
+    "options",
+)
+COUNTS: Final[dict[str, Any]] = {
+    "passed": Count("pk", filter=Q(outcome=Outcome.PASSED)),
+    "failed": Count("pk", filter=Q(outcome=Outcome.FAILED)),
+    "errors": Count("pk", filter=Q(outcome=Outcome.ERROR)),
+    "unjudged": Count("pk", filter=Q(outcome=Outcome.UNJUDGED)),
+}
+
+
+def counts(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in COUNTS}
+
+
+def results_of(run: TestRun) -> Any:
+    return TestResult.objects.filter(run=run, deleted_at__isnull=True, archived_at__isnull=True)
+
+
+def least(one: float | None, other: float | None) -> float | None:
+    return min((value for value in (one, other) if value is not None), default=None)
+
+
+def most(one: float | None, other: float | None) -> float | None:
+    return max((value for value in (one, other) if value is not None), default=None)
+
+
+# --- how values are spread --------------------------------------------------------------------------------------------
+
+
+def score_histograms(run: TestRun, lines: Sequence[EvaluatorLine]) -> list[Histogram]:
+    """One histogram per evaluator whose scores differ, the one with most failures first; all in one query."""
+    wanted = [line for line in lines if spread(line)]
+    wanted = sorted(wanted, key=lambda line: (-line.failed, line.label.casefold()))[:MOST_CHARTS]
+    if not wanted:
+        return []
+    ranges = {line.key: range_of(line) for line in wanted}
+    # The ranges go along as a table, so that one pass over the index of the run's judgements serves all evaluators.
+    statement = """
+        SELECT e.evaluator_id, LEAST(width_bucket(e.value, r.low, r.high, %s), %s) AS bin, count(*)
+        FROM unnest(%s::uuid[], %s::float8[], %s::float8[]) AS r(evaluator_id, low, high)
+        JOIN results_evaluation e ON e.evaluator_id = r.evaluator_id
+        WHERE e.run_id = %s AND e.source = 'machine' AND e.is_current AND e.turn IS NULL AND e.value IS NOT NULL
+        GROUP BY 1, 2
+    """
+    keys = list(ranges)
+    values: list[Any] = [BINS, BINS, keys, [ranges[key][0] for key in keys], [ranges[key][1] for key in keys], run.pk]
+    bins: dict[UUID, list[int]] = defaultdict(lambda: [0] * BINS)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        for evaluator_id, place, number in cursor.fetchall():
+            bins[evaluator_id][max(place, 1) - 1] += number
+    found = []
+    for line in wanted:
+        low, high = ranges[line.key]
+        evaluator = line.evaluator
+        found.append(
+            Histogram(
+                bins[line.key],
+                low,
+                high,
+                label=line.label,
+                count=line.value_count,
+                line=line,
+                threshold=evaluator["threshold"],
+                fails_below=evaluator["operator"] in (">=", ">"),
+                middle=line.mean,
+            )
+        )
+    return found
+
+
+def spread(line: EvaluatorLine) -> bool:
+    """Whether a picture says more than pass and fail do: the scores are not all the same, nor only 0 and 1."""
+    by_people = line.evaluator["who"] == Evaluator.Who.HUMAN
+    if by_people or line.evaluator["value_type"] == Evaluator.ValueType.LABEL or not line.value_count:
+        return False
+    if line.value_min is None or line.value_max is None or line.value_min == line.value_max:
+        return False
+    return math.isfinite(line.value_max - line.value_min)
+
+
+def range_of(line: EvaluatorLine) -> tuple[float, float]:
+    """The axis: 0 to 1 for shares, the evaluator's own limits where the scores keep them, else what there is."""
+    assert line.value_min is not None and line.value_max is not None
+    low, high = line.value_min, line.value_max
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    own_low, own_high = line.evaluator["min_score"], line.evaluator["max_score"]
+    if own_low is not None and own_low <= low:
+        low = own_low
+    if own_high is not None and own_high >= high:
+        high = own_high
+    threshold = line.evaluator["threshold"]
+    if threshold is not None:
+        low, high = min(low, threshold), max(high, threshold)
+    return low, high
+
+
+def value_histograms(run: TestRun) -> dict[str, Histogram]:
+    """How latency and cost are spread, from 0 to the 99th percentile; what lies beyond is counted beside."""
+    ends = results_of(run).aggregate(
+        latency_top=Percentile("latency_ms", 0.99),
+        latency_middle=Percentile("latency_ms", 0.5),
+        latency_least=Min("latency_ms"),
+        latency_most=Max("latency_ms"),
+        latency_count=Count("latency_ms"),
+        cost_top=Percentile("cost", 0.99),
+        cost_middle=Percentile("cost", 0.5),
+        cost_least=Min("cost"),
+        cost_most=Max("cost"),
+        cost_count=Count("cost"),
+    )
+    found = {}
+    for name, column in (("latency", "latency_ms"), ("cost", "cost")):
+        top, count = ends[f"{name}_top"], ends[f"{name}_count"]
+        if not count or not top or ends[f"{name}_least"] == ends[f"{name}_most"] or ends[f"{name}_least"] < 0:
+            continue
+        rows = (
+            results_of(run)
+            .filter(**{f"{column}__isnull": False})
+            .annotate(bin=Func(column, 0.0, float(top), BINS, function="width_bucket", output_field=IntegerField()))
+            .order_by()
+            .values_list("bin")
+            .annotate(n=Count("pk"))
+        )
+        bins, beyond = [0] * BINS, 0
+        for place, number in rows:
+            if place > BINS and ends[f"{name}_most"] > top:
+                beyond += number
+            else:
+                bins[min(max(place, 1), BINS) - 1] += number
+        found[name] = Histogram(bins, 0.0, float(top), count=count, beyond=beyond, middle=ends[f"{name}_middle"])
+    return found
+
+
+class Percentile(Aggregate):
+    """The value below which the share of all values lies."""
+
+    function = "percentile_disc"
+    template = "%(function)s(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field: Any = FloatField()
+
+    def __init__(self, column: str, share: float, **extra: Any) -> None:
+        super().__init__(column, share=share, **extra)
