@@ -228,16 +228,24 @@ def _labels(evaluator: Evaluator) -> list[str]:
 
 
 def _options_of(evaluator: Evaluator) -> list[tuple[str, str]]:
+    """Its labels, a short scale of whole numbers, or pass and fail; nothing where a number has to be typed."""
     labels = _labels(evaluator)
     if labels:
         return [(f"label:{label}", label) for label in labels]
-    if evaluator.value_type == Evaluator.ValueType.LABEL or evaluator.threshold is None:
-        low, high = evaluator.min_score, evaluator.max_score
-        if low is None or high is None:
-            return [("passed", "Pass"), ("failed", "Fail")]
-        if low == int(low) and high == int(high) and high - low <= 9:
-            return [(f"value:{n}", str(n)) for n in range(int(low), int(high) + 1)]
+    low, high = evaluator.min_score, evaluator.max_score
+    if evaluator.value_type == Evaluator.ValueType.NUMBER and _is_short_scale(low, high):
+        return [(f"value:{n}", str(n)) for n in range(int(low or 0), int(high or 0) + 1)]
+    if evaluator.value_type == Evaluator.ValueType.LABEL or (
+        low is None and high is None and evaluator.threshold is None
+    ):
+        return [("passed", "Pass"), ("failed", "Fail")]
     return []
+
+
+def _is_short_scale(low: float | None, high: float | None) -> bool:
+    if low is None or high is None:
+        return False
+    return low == int(low) and high == int(high) and 1 <= high - low <= 9
 
 
 def _answers_to(row: Evaluation) -> list[tuple[str, str]]:

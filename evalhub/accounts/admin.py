@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from evalhub.accounts.console import ConsoleAdmin, ConsoleForm, EvidenceAdmin
-from evalhub.accounts.members import LastAdmin, change_role, is_last_admin, join, remove_member
+from evalhub.accounts.members import LastAdmin, change_role, is_last_admin, join, pass_on_work_of, remove_member
 from evalhub.accounts.models import ApiToken, Invitation, LoginAttempt, Membership, Organization, User
 from evalhub.accounts.rights import Role
 from evalhub.audit.models import record_event
@@ -51,12 +51,12 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):
     filter_horizontal = ()
     frozen = ("last_login", "password", "is_staff")
     readonly_fields = ("password_page",)
-    deletable = False  # their reviews stay theirs; without is_active nobody signs in, and tokens are refused
+    deletable = False  # their reviews stay theirs; who is not active cannot sign in, and their tokens are refused
     actions = ("deactivate", "activate")
     add_fieldsets = ((None, {"fields": ("email", "name", "usable_password", "password1", "password2")}),)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        unused = ("password", "groups", "user_permissions")
+        unused = ("password", "is_staff", "groups", "user_permissions")
         return [name for name in super().get_fields(request, obj) if name not in unused]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -68,6 +68,8 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         obj.is_staff = obj.is_superuser  # one word for operators: the console is for superusers
         super().save_model(request, obj, form, change)
+        if change and "is_active" in form.changed_data and not obj.is_active:
+            pass_on_work_of(obj)
 
     @admin.display(description="password")
     def password_page(self, obj: User) -> str:
@@ -97,6 +99,8 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):
         for user in users:
             user.is_active = active
             user.save(update_fields=["is_active", "updated_at"])
+            if not active:
+                pass_on_work_of(user)
             self._record("activated" if active else "deactivated", request, user)
         self.message_user(request, f"{len(users)} {'activated' if active else 'deactivated'}.")
 

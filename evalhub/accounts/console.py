@@ -11,9 +11,11 @@ from django.contrib import admin, messages
 from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.views import redirect_to_login
+from django.contrib.postgres.fields import ArrayField
 from django.core.paginator import Paginator
 from django.db import IntegrityError, models, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.forms.fields import InvalidJSONInput
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.csp import CSP
@@ -21,18 +23,19 @@ from django.utils.functional import cached_property
 from django.views.decorators.csp import csp_override
 
 from evalhub.accounts.models import Membership, Organization, User
+from evalhub.accounts.sessions import sign_out
 from evalhub.accounts.tenancy import parse_uuid
 from evalhub.audit.models import record_event
 from evalhub.web.json import BadJson, loads_strict
 from evalhub.web.pages import is_here
 from evalhub.web.paging import Count, count_rows
 
-# As strict as the one of the pages, and its own: the console's style sheets draw their icons from data: addresses.
+# As strict as the one of the pages, but its own: nothing that pages need is opened to the console, nor the other way.
 POLICY: dict[str, list[str]] = {
     "default-src": [CSP.NONE],
     "script-src": [CSP.SELF],
     "style-src": [CSP.SELF],
-    "img-src": [CSP.SELF, "data:"],
+    "img-src": [CSP.SELF],
     "font-src": [CSP.SELF],
     "connect-src": [CSP.SELF],
     "form-action": [CSP.SELF],
@@ -69,6 +72,12 @@ class Console(admin.AdminSite):
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         target = request.GET.get("next", "")
         return redirect_to_login(target if is_here(request, target) else reverse("admin:index"))
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        sign_out(request)
+        return redirect("accounts:login")
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return redirect("accounts:password")
@@ -152,7 +161,26 @@ class OrganizationFilter(admin.ListFilter):
 
 
 class StrictJSONField(forms.JSONField):
-    """Refuses what PostgreSQL cannot store."""
+    """Refuses what PostgreSQL cannot store, and shows it again as it was typed."""
+
+    #: What an empty field stands for.
+    nothing: Any = None
+
+    def validate(self, value: Any) -> None:
+        """{} and [] are values; only nothing at all is missing."""
+        if self.required and value is None and self.nothing is None:
+            raise forms.ValidationError(self.error_messages["required"], code="required")
+
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        return self.nothing if cleaned is None else cleaned
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            loads_strict(data or "null")
+        except BadJson:
+            return InvalidJSONInput(str(data).encode("utf-8", "replace").decode())
+        return super().bound_data(data, initial)
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and value not in self.empty_values:
@@ -165,6 +193,11 @@ class StrictJSONField(forms.JSONField):
 
 class ConsoleForm(forms.ModelForm):
     """Keeps a row, and every row that it names, in one organisation."""
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """The model takes {} for blank; whether it may be is what StrictJSONField has said."""
+        said = {name for name, field in self.fields.items() if isinstance(field, StrictJSONField)}
+        return super()._get_validation_exclusions() | said  # type: ignore[misc]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -186,7 +219,10 @@ class ConsoleAdmin(admin.ModelAdmin):
     """What all pages of the console have in common: every field shown, little asked, nothing counted to the end."""
 
     form = ConsoleForm
-    formfield_overrides: ClassVar[Any] = {models.JSONField: {"form_class": StrictJSONField}}
+    formfield_overrides: ClassVar[Any] = {
+        models.JSONField: {"form_class": StrictJSONField, "show_hidden_initial": False},
+        ArrayField: {"show_hidden_initial": False},
+    }
     paginator = EstimatingPaginator
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
@@ -220,6 +256,15 @@ class ConsoleAdmin(admin.ModelAdmin):
     def get_list_filter(self, request: HttpRequest) -> Any:
         filters = list(super().get_list_filter(request))
         return [*filters, OrganizationFilter] if "organization" in self._columns() else filters
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(field, StrictJSONField) and not db_field.null:
+            field.nothing = db_field.get_default()
+        return field
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        return super().get_search_results(request, queryset, search_term.replace("\x00", ""))
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:

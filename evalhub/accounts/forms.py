@@ -97,7 +97,7 @@ class NewMemberForm(SetPasswordForm):
 
 
 class TokenForm(forms.Form):
-    EXPIRIES = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("", "Never"))
+    EXPIRIES = (("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"), ("never", "Never"))
 
     name = forms.CharField(
         max_length=100,
@@ -111,9 +111,9 @@ class TokenForm(forms.Form):
         initial=[Scope.READ],
         error_messages={"required": "Choose at least one."},
     )
-    expires = forms.ChoiceField(label="Expires after", choices=EXPIRIES, initial="90", required=False)
+    expires = forms.ChoiceField(label="Expires after", choices=EXPIRIES, initial="90")
 
     @property
     def expires_at(self) -> datetime | None:
         days = self.cleaned_data["expires"]
-        return timezone.now() + timedelta(days=int(days)) if days else None
+        return None if days == "never" else timezone.now() + timedelta(days=int(days))

@@ -79,6 +79,13 @@ def remove_member(membership: Membership, *, by: Actor | None, user_id: UUID | N
         _say_goodbye(membership)
 
 
+def pass_on_work_of(user: User) -> None:
+    """Pass on what waits for somebody who cannot sign in any more, in all their organisations."""
+    with transaction.atomic():
+        for membership in Membership.objects.filter(user=user).select_related("organization", "user"):
+            _say_goodbye(membership)
+
+
 def is_last_admin(membership: Membership) -> bool:
     admins = Membership.objects.filter(
         organization_id=membership.organization_id, role=Role.ADMIN, user__is_active=True

@@ -85,7 +85,7 @@ def describe(operation: Operation, path: str, method: str) -> Schema:
     described: Schema = {
         "operationId": operation_id(path, method),
         "summary": operation.summary,
-        "tags": [path.strip("/").split("/")[1] if path.count("/") > 2 else "api"],
+        "tags": [tag_of(path)],
         "parameters": parameters,
         "responses": {**success(operation), **failures(operation, path, method)},
         "security": SECURITY if operation.action else [],
@@ -99,6 +99,11 @@ def describe(operation: Operation, path: str, method: str) -> Schema:
             content["example"] = operation.example
         described["requestBody"] = {"content": {media: content}, "required": bool(operation.body.required)}
     return described
+
+
+def tag_of(path: str) -> str:
+    resource = path.removeprefix("/api/").split("/")[0]
+    return "api" if resource in ("", "schema") else resource
 
 
 def operation_id(path: str, method: str) -> str:

@@ -28,11 +28,11 @@ class Replaced:
         said = []
         if self.texts:
             said.append(
-                f"{_counted(self.texts, 'text')} held NUL characters or half characters (lone surrogates), "
-                f"which the database cannot store: each is shown as {REPLACEMENT}."
+                "Some texts held NUL characters or half characters (lone surrogates), which the database cannot "
+                f"store: each is shown as {REPLACEMENT}."
             )
         if self.numbers:
-            said.append(f"{_counted(self.numbers, 'number')} could not be stored as such (NaN, infinite or too long).")
+            said.append("Some numbers could not be stored as such (NaN, infinite or too long): they are kept as text.")
         return said
 
 
@@ -84,6 +84,3 @@ def _digits(value: int, replaced: Replaced) -> str:
     replaced.numbers += 1
     return f"{value:#x}" if value.bit_length() > 14_000 else str(value)  # Python refuses to print 4,300 digits
 
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

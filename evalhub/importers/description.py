@@ -148,6 +148,11 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """`1 row repeats ...` or `12 rows repeat ...`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def as_dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 

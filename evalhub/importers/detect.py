@@ -49,6 +49,7 @@ PROMPTFOO_KEYS = {
     ("data", "results"),  # what promptfoo shares
     ("results", "table"),
 }
+LIST_OF_OBJECTS = re.compile(rb":\s*\[\s*\{")
 XML_START = re.compile(rb"<\?xml|<!|<[A-Za-z]")
 XML_ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 
@@ -112,7 +113,9 @@ def detect_json(path: Path, head: bytes, limits: Limits) -> Format:
         return detect_lines(parse_json(first, "Line 1"))
     if head[:1] == b"[":
         return detect_list(path, limits)
-    return detect_object(path, limits)
+    found = detect_object(path, limits)
+    alone = first.endswith(b"}") and not rest
+    return Format.JSONL if found == Format.JSON and alone and not LIST_OF_OBJECTS.search(first) else found
 
 
 def detect_lines(first: object) -> Format:
@@ -137,7 +140,7 @@ def detect_list(path: Path, limits: Limits) -> Format:
 
 
 def detect_object(path: Path, limits: Limits) -> Format:
-    """By keys, read until they say enough; a file of one JSONL line ends here too."""
+    """By keys, read until they say enough; a JSONL file of one line ends here too."""
     seen: set[tuple[str, ...]] = set()
     with mapped(path) as buffer:
         for key in keys_of(buffer):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalhub.importers.description import Check, Imported, RunDescription, VariantDescription, digest_of, text
+from evalhub.importers.description import Check, Imported, RunDescription, VariantDescription, counted, digest_of, text
 from evalhub.importers.detect import Format
 from evalhub.importers.mapping import LONG, ColumnMapping
 from evalhub.importers.problems import ImportProblem
@@ -79,7 +79,8 @@ class TableRun:
         self.specs: dict[str, EvaluatorSpec] = {}
         if survey.ragged:
             named = ", ".join(survey.ragged[:PLACES_NAMED]) + (", …" if len(survey.ragged) > PLACES_NAMED else "")
-            self.warnings.append(f"{len(survey.ragged):,} rows are longer or shorter than the header ({named}).")
+            one, many = "row is longer or shorter", "rows are longer or shorter"
+            self.warnings.append(f"{counted(len(survey.ragged), one, many)} than the header ({named}).")
         stem = Path(filename).stem or "table"
         only = next(iter(survey.variants[run]), "") if not self.variants else ""
         self.description = RunDescription(
@@ -120,7 +121,9 @@ class TableRun:
             ] + self.ratings(row)
             yield record
         if repeated:
-            self.warnings.append(f"{repeated:,} rows repeat the case of an earlier one: they are its repetitions.")
+            one = "row repeats the case of an earlier one, and is a repetition of it."
+            many = "rows repeat the case of an earlier one, and are repetitions of it."
+            self.warnings.append(counted(repeated, one, many))
 
     def _long(self, rows: Iterable[Row]) -> Iterator[ResultRecord]:
         """Rows of one result may be anywhere in the file, so they are gathered first."""
@@ -184,9 +187,7 @@ class TableRun:
         if value is None and not is_missing(said):
             raise ImportProblem(f"the repetition is not a number: {text(said)[:40]}", place=f"{row.place}:")
         if value is not None and not 1 <= value <= 1_000_000:
-            raise ImportProblem(
-                f"the repetition is not between 1 and 1,000,000: {text(said)[:40]}", place=f"{row.place}:"
-            )
+            raise ImportProblem(f"the repetition is out of range: {text(said)[:40]}", place=f"{row.place}:")
         return int(value or 1)
 
     def outcome(self, row: Row) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from evalhub.importers.description import as_dict, as_list, digest_of, moment, number, text
+from evalhub.importers.description import as_dict, as_list, counted, digest_of, moment, number, text
 from evalhub.importers.inspect_messages import Resolver, conversation_of, plain, steps_of, text_of_content
 from evalhub.importers.inspect_scores import ScoreReader
 from results.models import Evaluation
@@ -27,7 +27,9 @@ class SampleReader:
     def warnings(self) -> list[str]:
         if not self.unresolved:
             return []
-        return [f"{self.unresolved:,} references to attachments could not be resolved and stay as text."]
+        one = "reference to an attachment could not be resolved, and stays as text."
+        many = "references to attachments could not be resolved, and stay as text."
+        return [counted(self.unresolved, one, many)]
 
     def record(self, sample: dict[str, Any]) -> ResultRecord:
         resolver = Resolver(as_dict(sample.get("attachments")))

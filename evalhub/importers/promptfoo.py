@@ -80,7 +80,9 @@ class PromptfooEval:
         self.columns = Columns(file)
         self.description = describe(file, self.columns, filename=filename, sha256=sha256)
         if not self.columns.rows:
-            self.warnings.append("The file holds no results, only totals." if file.prompts else "The file is empty.")
+            self.warnings.append(
+                "The file holds no results, only totals." if file.prompts else "The file holds no results."
+            )
 
     def records(self) -> Iterator[ResultRecord]:
         reader = RowReader(single=len(self.columns) < 2)
@@ -174,8 +176,8 @@ class Columns:
 def keys_of(row: dict[str, Any]) -> list[tuple[str, str]]:
     """(prompt, provider) as the list of columns may spell it."""
     provider = as_dict(row.get("provider")) if isinstance(row.get("provider"), dict) else {"id": row.get("provider")}
-    names = [text(provider.get("label")), text(provider.get("id")), ""]
-    return [(label_of(row), name) for name in names if name or name == names[-1]]
+    names = filter(None, [text(provider.get("label")), text(provider.get("id"))])
+    return [(label_of(row), name) for name in [*names, ""]]
 
 
 def describe(file: PromptfooFile, columns: Columns, *, filename: str, sha256: str) -> RunDescription:

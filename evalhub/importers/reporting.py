@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models import Count
 
-from evalhub.importers.description import Check, Imported, Judged
+from evalhub.importers.description import Check, Imported, Judged, counted
 from results.models import Evaluation, TestResult
 from runs.models import TestRun
 
@@ -58,15 +58,15 @@ class Report:
 def sentence(imported: Imported, checks: list[Check], words: tuple[str, str]) -> str:
     """Like "412 samples, 3 scorers, accuracy 0.731 as in the log"."""
     things, judges = words
-    counted = f"{_count(imported.results, things)}, {_count(len(imported.evaluators), judges)}"
+    held = f"{_count(imported.results, things)}, {_count(len(imported.evaluators), judges)}"
     off = sum(not check.agrees for check in checks)
     if off:
         verb = "differs" if off == 1 else "differ"
-        return f"{counted}; {off:,} of the file's {_count(len(checks), 'totals')} {verb} from what it holds"
+        return f"{held}; {off:,} of the file's {_count(len(checks), 'totals')} {verb} from what it holds"
     headline = next((check for check in checks if check.headline), None)
     if headline:
-        return f"{counted}, {headline.name} {headline.imported:.3f} as in the log"
-    return f"{counted}, all {len(checks)} totals as in the file" if checks else counted
+        return f"{held}, {headline.name} {headline.imported:.3f} as in the log"
+    return f"{held}, all {len(checks)} totals as in the file" if checks else held
 
 
 def warnings_of(checks: list[Check]) -> list[str]:
@@ -120,4 +120,4 @@ def judged_of(run: TestRun) -> dict[str, list[Judged]]:
 
 
 def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun.removesuffix('s') if count == 1 else noun}"
+    return counted(count, noun.removesuffix("s"), noun)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from evalhub.accounts.models import User
 from evalhub.database.storable import storable
 from evalhub.importers.cleaning import Cleaner
-from evalhub.importers.description import RunReader, digest_of
+from evalhub.importers.description import RunReader, counted, digest_of
 from evalhub.importers.problems import ImportProblem
 from evalhub.importers.reporting import RunReport, count_imported, sentence, warnings_of
 from evalhub.importers.updating import (
@@ -66,7 +66,9 @@ class RunStore:
         checks = self.reader.checks(imported)
         warnings = [*self.reader.warnings, *self.cleaner.replaced.warnings(), *warnings_of(checks)]
         if kept:
-            warnings.append(f"{kept:,} results differ in the file now; they stay as they are, for people work on them.")
+            one = "result differs in the file now, and stays as it is: people work on it."
+            many = "results differ in the file now, and stay as they are: people work on them."
+            warnings.append(counted(kept, one, many))
         message = sentence(imported, checks, self.description.words)
         if what == "updated":
             message = f"Run #{run.number} brought up to date: {message}"

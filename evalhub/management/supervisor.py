@@ -92,6 +92,8 @@ class Supervisor:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self.signals += 1
+        if not self.children:
+            raise KeyboardInterrupt  # nothing runs yet that has to be stopped in order
 
     @property
     def stopping(self) -> bool:

@@ -29,7 +29,7 @@ SET_UP: Final = (
 )
 ADMINISTER: Final = (("accounts:member-list", "Members", "users"), ("accounts:token-list", "Tokens", "lock"))
 OPERATE: Final = (("admin:index", "Admin", "shield"),)
-ABOUT: Final = (("api:docs", "API", "code"),)
+ABOUT: Final = (("api:docs", "API", "code"), ("api:index", "API", "code"))
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Shell:
 
     @property
     def about(self) -> list[Link]:
-        return self.links(ABOUT)
+        return self.links(ABOUT)[:1]  # the documentation, else what the API says of itself
 
     def links(self, entries: Iterable[tuple[str, ...]]) -> list[Link]:
         found = []

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any, ClassVar, Self
 
-import orjson
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 
 from evalhub.accounts.tenancy import Deletable, DeletableQuerySet, Named, Tenant, TenantQuerySet
+from evalhub.web import json
 from runs.models import Case, Evaluator, TestRun, Variant
 
 
@@ -408,4 +408,4 @@ def text_of(value: Any) -> str:
             (only,) = value.values()
             if isinstance(only, str):
                 return only
-    return orjson.dumps(value).decode()
+    return json.dumps(value).decode()

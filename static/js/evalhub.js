@@ -608,7 +608,9 @@
     prefix = "";
     const found = (sequence && pressed(sequence)) || pressed(name);
     if (found) { press(found, event); return; }
-    if (!sequence && $(`[data-key^="${CSS.escape(name)} "]`)) {
+    const way = sequence && root.dataset[`go${name.toUpperCase()}`];  // where there is no rail to press
+    if (way && sequence.startsWith("g ")) { event.preventDefault(); location.assign(way); return; }
+    if (!sequence && (name === "g" || $(`[data-key^="${CSS.escape(name)} "]`))) {
       prefix = name;
       prefixTimer = setTimeout(() => { prefix = ""; }, 1200);
       return;

@@ -81,7 +81,7 @@ def project(organization: Organization):
 def problem(response: Any) -> dict[str, Any]:
     """The problem details of a refusal, without the request's own id."""
     assert response["Content-Type"] == "application/problem+json"
-    body = response.json()
+    body = dict(response.json())
     assert body["status"] == response.status_code
     assert body.pop("request_id")
     return body

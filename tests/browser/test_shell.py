@@ -30,10 +30,9 @@ def signed_in(page, sign_in):
     return user
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [375, 1440])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 375)])
 @pytest.mark.parametrize(
-    "address", ["/styleguide/?mistakes=1", "/styleguide/dialog/", "/list/?result=2", "/broken/404/"]
+    "address", ["/styleguide/?mistakes=1", "/styleguide/dialog/", "/list/?result=2", "/broken/404/", "/focus/"]
 )
 def test_every_part_keeps_nobody_out(page, signed_in, scheme, width, address):
     page.emulate_media(color_scheme=scheme)
@@ -251,3 +250,90 @@ def test_without_scripts_links_menus_and_forms_still_work(page, signed_in, page_
     page.get_by_role("menuitem", name="Archive").click()
 
     expect(page.locator("#toasts")).to_contain_text("Case 412 reviewed.")
+
+
+def test_a_review_is_written_with_the_keyboard_alone(page, signed_in):
+    page.goto("/focus/")
+    posts = []
+    page.on("request", lambda request: posts.append(request.post_data) if request.method == "POST" else None)
+
+    page.keyboard.press("f")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("3")
+    page.get_by_label("Note").focus()
+    page.keyboard.type("pass? no: 1, 2")
+    page.keyboard.press("Control+Enter")
+
+    expect(page.locator("#toasts")).to_contain_text("Case 412 reviewed.")
+    assert [post.partition("&")[2] for post in posts] == ["verdict=failed&tone=3&note=pass%3F+no%3A+1%2C+2"]
+
+
+def test_a_repeated_key_sends_a_form_once(page, signed_in):
+    page.goto("/focus/")
+    posts = []
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+
+    page.evaluate(
+        """() => {
+        for (const repeat of [false, true, true]) {
+          const event = new KeyboardEvent("keydown", { key: "Enter", ctrlKey: true, repeat, bubbles: true });
+          document.body.dispatchEvent(event);
+        }
+        document.querySelector("[data-key='mod+enter']").click();
+      }"""
+    )
+
+    expect(page.locator("#toasts")).to_contain_text("Case 412 reviewed.")
+    assert len(posts) == 1
+
+
+def test_the_review_has_its_key_sheet_and_ways_out(page, signed_in):
+    page.goto("/focus/")
+
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+
+    expect(page).to_have_url(re.compile("/reviews/$"))
+
+
+def test_hostile_text_does_nothing_in_a_browser(page, signed_in):
+    alarms = []
+    page.on("dialog", lambda dialog: (alarms.append(dialog.message), dialog.dismiss()))
+    page.on("popup", lambda popup: alarms.append(popup.url))
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto("/hostile/")
+    page.keyboard.press("p")
+    page.keyboard.press("Tab")
+    for section in page.locator("main section").all():
+        section.hover(position={"x": 4, "y": 4})
+    page.wait_for_timeout(300)
+
+    assert alarms == []
+    assert page.url.endswith("/hostile/")
+    assert [url for url in asked if "/static/" not in url] == [page.url]
+
+
+def test_a_lost_session_leads_to_the_login_page_and_back(page, signed_in):
+    page.goto("/list/")
+
+    page.context.clear_cookies()
+    page.route("**/list/3/", lambda route: route.continue_(url=route.request.url.replace("/list/3/", "/closed/")))
+    page.get_by_role("link", name="Case 3").click()
+
+    expect(page).to_have_url(re.compile(r"/login/\?next=%2Flist%2F"))
+
+
+def test_the_address_of_a_page_is_copied_whole(page, signed_in):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/styleguide/")
+
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Copy link").click()
+
+    expect(page.locator("#toasts")).to_contain_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == f"{page.url.split('/styleguide')[0]}/styleguide/"

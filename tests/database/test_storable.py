@@ -35,9 +35,9 @@ def test_it_says_how_much_was_replaced():
 
     assert replaced == Replaced(texts=2, numbers=1)
     assert replaced.warnings() == [
-        "2 texts held NUL characters or half characters (lone surrogates), which the database cannot store: "
+        "Some texts held NUL characters or half characters (lone surrogates), which the database cannot store: "
         "each is shown as \ufffd.",
-        "1 number could not be stored as such (NaN, infinite or too long).",
+        "Some numbers could not be stored as such (NaN, infinite or too long): they are kept as text.",
     ]
 
 

@@ -160,7 +160,7 @@ def test_a_reference_to_a_missing_attachment_stays_as_text(tmp_path):
     one = bring_in(write_log(tmp_path, [make_sample(1, input="attachment://gone")]))
 
     assert results_of(one)[0].inputs == {"input": "attachment://gone"}
-    assert one.warnings == ["1 references to attachments could not be resolved and stay as text."]
+    assert one.warnings == ["1 reference to an attachment could not be resolved, and stays as text."]
 
 
 def test_the_inputs_of_a_judge_s_model_call_are_found_by_their_ranges(tmp_path):

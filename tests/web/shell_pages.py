@@ -9,11 +9,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 
+from evalhub.accounts.access import requires
 from evalhub.urls import handler400, handler403, handler404, handler500, urlpatterns  # noqa: F401
 from evalhub.web.errors import Refused
 from evalhub.web.pages import fragment_target, go_to, render_page, say, tell, wants_fragment
 from evalhub.web.paging import Count, Page
 from evalhub.web.parts import Chip, Link, Stat
+from tests import hostile
 
 TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [*settings.TEMPLATES[0]["DIRS"], Path(__file__).parent / "templates"]}]
 STARTED = datetime(2026, 6, 17, 19, 44, tzinfo=UTC)
@@ -120,6 +122,19 @@ def drawer(request: HttpRequest, number: int) -> HttpResponse:
     return render_page(request, "list_and_drawer.html", {"rows": [], "opened": number})
 
 
+def focus(request: HttpRequest) -> HttpResponse:
+    return render_page(request, "focus.html")
+
+
+@requires("read")
+def closed(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("inside")
+
+
+def hostile_texts(request: HttpRequest) -> HttpResponse:
+    return render_page(request, "hostile.html", {"texts": hostile.ALL})
+
+
 def broken(request: HttpRequest, kind: str) -> HttpResponse:
     errors = {
         "400": Refused("The cursor is damaged."),
@@ -131,12 +146,15 @@ def broken(request: HttpRequest, kind: str) -> HttpResponse:
 
 
 urlpatterns = [
-    *urlpatterns,
     path("styleguide/", styleguide),
     path("styleguide/undone/", undone),
     path("styleguide/dialog/", dialog),
     path("list/", list_and_drawer),
     path("list/<int:number>/", drawer),
+    path("focus/", focus),
+    path("closed/", closed),
+    path("hostile/", hostile_texts),
     path("broken/<str:kind>/", broken),
     path("api/broken/<str:kind>/", broken),
+    *urlpatterns,
 ]

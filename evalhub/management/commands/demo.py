@@ -24,6 +24,7 @@ from evalhub.database.postgres import PostgresError, Server
 from evalhub.demo.loading import Demo, load_demo
 from evalhub.environment import read_number
 from evalhub.management.supervisor import Broken, Child, Supervisor
+from evalhub.web.health import own_connection
 
 START_LIMIT = 60  # seconds until the first answer
 
@@ -46,6 +47,8 @@ class Command(BaseCommand):
             supervisor = Supervisor()
             try:
                 self.serve(supervisor, listener)
+            except KeyboardInterrupt:
+                self.say("")  # while still setting up; what was half loaded is rolled back
             finally:
                 self.stop(supervisor)
 
@@ -54,13 +57,14 @@ class Command(BaseCommand):
         server = own_server()
         if server is not None:
             server.join()
+        with own_connection() as probe:
+            probe.ensure_connection()  # the pool would only say that it waited in vain
+        self.say("Preparing its tables, the demo's data and the static files.")
         call_command("migrate", verbosity=0, interactive=False)
         collect_static_files()
         base_url = address_of(listener)
         demo = load_demo(base_url)
         close_pools()
-        if supervisor.stopping:
-            return
         logs = settings.VAR_DIR / "log"
         logs.mkdir(parents=True, exist_ok=True)
         supervisor.run(Child("web server", gunicorn(listener), logs / "web.log", sockets=[listener.fileno()]))
@@ -196,4 +200,4 @@ def one_sentence_each() -> Iterator[None]:
             sys.exit(full)
         if not isinstance(error, OperationalError):
             raise
-        sys.exit(f"The database does not answer: {str(error).strip().splitlines()[-1]}")
+        sys.exit(f"The database does not answer: {str(error).strip().splitlines()[0]}")

@@ -115,50 +115,67 @@ def none(value: Any) -> Any:
 # --- icons, outcomes, people ------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1024)
-def drawn(sprite: str, name: str, classes: str, label: str) -> SafeString:
+@lru_cache(maxsize=1)
+def sprite() -> str:
+    """Where the icons are: asked once, because a list of 50 rows shows hundreds."""
+    return static("icons.svg")
+
+
+@lru_cache(maxsize=1024, typed=True)  # typed: a text that is declared safe equals one that is not
+def drawn(name: str, classes: str, label: str) -> SafeString:
     if label:
         return format_html(
-            '<svg class="{}" role="img" aria-label="{}"><use href="{}#{}"/></svg>', classes, label, sprite, name
+            '<svg class="{}" role="img" aria-label="{}"><use href="{}#{}"/></svg>', classes, label, sprite(), name
         )
-    return format_html('<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, sprite, name)
+    return format_html('<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>', classes, sprite(), name)
 
 
 @register.simple_tag
 def icon(name: str, size: str = "", label: str = "", extra: str = "") -> SafeString:
     """{% icon "search" "sm" %}; sizes xs, sm, lg. An icon that stands alone needs a label."""
     classes = "icon" + (f" icon--{size}" if size else "") + (f" {extra}" if extra else "")
-    return drawn(static("icons.svg"), name, classes, label)
+    return drawn(name, classes, label)
 
 
-def look(looks: Mapping[str, Look], value: Any, style: str, word: str, size: str, extra: str) -> SafeString:
-    known = looks.get(str(value))
-    if known is None:
-        known = Look("pending", "pending", str(value).replace("_", " ").capitalize(), calm=True)
-    if style == "fill" and known.calm and looks is STATES:
-        known = Look("neutral", known.icon, known.word)  # being done is no outcome
+def look(looks: Mapping[str, Look], value: str, style: str, word: str, size: str, extra: str) -> SafeString:
+    if value in looks and not word and not extra:
+        return usual_look(looks is STATES, value, style, size)
+    known = looks.get(value) or Look("pending", "pending", value.replace("_", " ").capitalize(), calm=True)
+    return outcome_html(known, looks is STATES, style, word or known.word, size, extra)
+
+
+@lru_cache(maxsize=256, typed=True)
+def usual_look(is_state: bool, value: str, style: str, size: str) -> SafeString:
+    known = (STATES if is_state else OUTCOMES)[value]
+    return outcome_html(known, is_state, style, known.word, size, "")
+
+
+def outcome_html(known: Look, is_state: bool, style: str, word: str, size: str, extra: str) -> SafeString:
+    role = known.role
+    if style == "fill" and known.calm and is_state:
+        role = "neutral"  # being done is no outcome
     styles = {"fill": " verdict--fill", "plain": ""}.get(style, " verdict--calm" if known.calm else "")
     return format_html(
         '<span class="verdict verdict--{}{}{}{}">{}{}</span>',
-        known.role,
+        role,
         styles,
         f" verdict--{size}" if size else "",
         f" {extra}" if extra else "",
         icon(known.icon, extra="spin" if known.icon == "running" else ""),
-        word or known.word,
+        word,
     )
 
 
 @register.simple_tag
 def verdict(outcome: Any, style: str = "", word: str = "", size: str = "", extra: str = "") -> SafeString:
     """An outcome as icon and word. Style: nothing (the expected is quiet), "plain" (coloured) or "fill"."""
-    return NOTHING if not outcome else look(OUTCOMES, outcome, style, word, size, extra)
+    return NOTHING if not outcome else look(OUTCOMES, str(outcome), style, word, size, extra)
 
 
 @register.simple_tag
 def status(state: Any, style: str = "", word: str = "", size: str = "", extra: str = "") -> SafeString:
     """The state of a run, an import, a round or an assignment."""
-    return NOTHING if not state else look(STATES, state, style, word, size, extra)
+    return NOTHING if not state else look(STATES, str(state), style, word, size, extra)
 
 
 @register.filter
@@ -217,9 +234,10 @@ def marks(evaluations: Iterable[Any]) -> SafeString:
     if not words:
         rest = sum(state == "pending" for _, state in pairs)
         words = "All evaluators pass" if not rest else f"{len(pairs) - rest} pass, {rest} without a score"
-    sprite = static("icons.svg")
     drawings = format_html_join(
-        "", '<svg class="mark mark--{}"><use href="{}#mark-{}"/></svg>', ((state, sprite, state) for _, state in pairs)
+        "",
+        '<svg class="mark mark--{}"><use href="{}#mark-{}"/></svg>',
+        ((state, sprite(), state) for _, state in pairs),
     )
     return format_html('<span class="marks" role="img" aria-label="{}" title="{}">{}</span>', words, words, drawings)
 
@@ -624,7 +642,7 @@ def menu(
 
     ``text`` is printed on the button; without it the button is an icon named by ``label``.
     """
-    face = drawn(static("icons.svg"), icon, "icon", "") if icon else ""
+    face = drawn(icon, "icon", "") if icon else ""
     alone = "" if text else " btn--icon"
     return format_html(
         '<button class="{}{}" type="button" popovertarget="{}" aria-haspopup="menu" aria-expanded="false"{}{}>'

@@ -1,0 +1,248 @@
+"""Dealing reviews out and reviewing, as people do it: with the keyboard, in two tabs, without scripts, on a phone."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from evalhub.accounts.rights import Role
+from results.assigning import assign_reviewers
+from results.models import Review, ReviewAssignment, ReviewRound
+from results.records import Judgement
+from tests.browser.conftest import serious
+from tests.factories import (
+    make_evaluator,
+    make_organization,
+    make_project,
+    make_result,
+    make_results,
+    make_run,
+    make_user,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PHONE = {"viewport": {"width": 375, "height": 812}}
+WIDE = {"viewport": {"width": 1920, "height": 1080}}
+DARK = {"color_scheme": "dark"}
+WITHOUT_SCRIPTS = {"java_script_enabled": False}
+
+
+@pytest.fixture
+def organization():
+    return make_organization()
+
+
+@pytest.fixture
+def lead(organization):
+    return make_user(organization, Role.LEAD, name="Ines Kowalski")
+
+
+@pytest.fixture
+def ann(organization):
+    return make_user(organization, Role.REVIEWER, name="Ann Berg")
+
+
+@pytest.fixture
+def ben(organization):
+    return make_user(organization, Role.REVIEWER, name="Ben Cole")
+
+
+@pytest.fixture
+def run(organization):
+    return make_run(make_project(organization), name="Nightly")
+
+
+def arrived(page, sign):
+    """The next page shows this, and its scripts listen: a test presses keys faster than any person."""
+    expect(sign).to_be_visible()
+    expect(page.locator("html[data-ready]")).to_be_attached()
+
+
+def judged(run, passed):
+    return make_result(
+        run,
+        name="Refund after 30 days",
+        passed=passed,
+        output={"output": "Yes, **all** of it."},
+        evaluations=[
+            Judgement(evaluator="grounded", value=0.2, passed=False, explanation="No such call."),
+            Judgement(evaluator="polite", value=0.9, passed=True),
+        ],
+    )
+
+
+def test_assigning_shows_who_gets_how_many_while_one_chooses(page, sign_in, lead, ann, ben, run):
+    make_results(run, passed=10, failed=4)
+    sign_in(lead)
+    page.goto(f"{reverse('results:assignment-create')}?run={run.pk}")
+    expect(page.get_by_role("button", name="Assign 6 reviews")).to_be_visible()
+
+    page.get_by_label("Percent of the unreviewed passes").fill("50")
+    expect(page.get_by_role("button", name="Assign 9 reviews")).to_be_visible()
+    page.get_by_label("Second opinion").select_option("2 reviewers each")
+    expect(page.get_by_role("button", name="Assign 18 reviews")).to_be_visible()
+    page.get_by_label("Ben Cole").uncheck()
+    expect(page.get_by_text("choose at least 2 people")).to_be_visible()
+    page.get_by_label("Second opinion").select_option("1 reviewer each")
+    page.get_by_role("button", name="Assign 9 reviews").click()
+
+    arrived(page, page.get_by_text("Assigned 9 reviews to 1 person."))
+    page.keyboard.press("u")
+    expect(page.get_by_text("Withdrew 9 reviews.")).to_be_visible()
+    assert ReviewAssignment.objects.live().count() == 0
+
+
+def test_reviewing_with_the_keyboard_alone(page, sign_in, lead, ann, run):
+    results = [judged(run, False), judged(run, False)]
+    assign_reviewers(results, [ann], by=lead, rubric="Be **fair**.")
+    sign_in(ann)
+    page.goto(reverse("results:review-list"))
+
+    page.keyboard.press("Enter")
+    arrived(page, page.get_by_role("heading", name="Refund after 30 days"))
+    page.keyboard.press("p")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("2")
+    expect(page.get_by_text("Draft saved")).to_be_visible()
+    page.get_by_label("Comment").focus()
+    page.keyboard.type("pfn are letters here")
+    page.keyboard.press("Control+Enter")
+    arrived(page, page.get_by_text("Pass saved for Refund after 30 days."))
+    page.keyboard.press("f")
+    page.keyboard.press("Control+Enter")
+
+    expect(page.get_by_text("Nothing in this round waits for you any more.")).to_be_visible()
+    assert list(Review.objects.order_by("created_at").values_list("verdict", "comment")) == [
+        ("passed", "pfn are letters here"),
+        ("failed", ""),
+    ]
+    said = results[0].evaluations.by_people().filter(evaluator__isnull=False)
+    assert list(said.values_list("evaluator__name", "passed")) == [("grounded", True)]
+    run.refresh_from_db()
+    assert (run.passed, run.failed, run.corrected, run.reviews_done) == (1, 1, 1, 2)
+
+
+def test_done_too_early_leads_to_the_missing_verdict(page, sign_in, lead, ann, run):
+    assign_reviewers([judged(run, False)], [ann], by=lead)
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[ReviewAssignment.objects.get().pk]))
+
+    page.keyboard.press("Control+Enter")
+
+    expect(page.get_by_role("radio", name=re.compile("Pass p"))).to_be_focused()
+    assert Review.objects.count() == 0
+
+
+def test_undo_brings_the_review_back(page, sign_in, lead, ann, run):
+    made = assign_reviewers([judged(run, False), judged(run, False)], [ann], by=lead)
+    first = made.assignments.order_by("id")[0]
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[first.pk]))
+    page.keyboard.press("p")
+    page.get_by_label("Comment").fill("Too quick")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Pass saved")).to_be_visible()
+
+    page.get_by_role("button", name="Undo").click()
+
+    expect(page.get_by_label("Comment")).to_have_value("Too quick")
+    expect(page).to_have_url(re.compile(str(first.pk)))
+    run.refresh_from_db()
+    assert (run.reviewed, run.failed) == (0, 2)
+
+
+def test_the_second_tab_loses_nothing(page, sign_in, lead, ann, run):
+    assign_reviewers([judged(run, False)], [ann], by=lead)
+    address = reverse("results:review", args=[ReviewAssignment.objects.get().pk])
+    sign_in(ann)
+    page.goto(address)
+    second = page.context.new_page()
+    second.goto(address)
+
+    page.keyboard.press("f")
+    page.get_by_label("Comment").fill("From the first tab")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Nothing in this round waits")).to_be_visible()
+    second.keyboard.press("p")
+    second.get_by_label("Comment").fill("From the second tab")
+    second.keyboard.press("Control+Enter")
+
+    expect(second.get_by_role("alert")).to_contain_text("You handed in a review of this result already")
+    expect(second.get_by_label("Comment")).to_have_value("From the second tab")
+    assert list(Review.objects.values_list("comment", flat=True)) == ["From the first tab"]
+    second.get_by_role("button", name="Replace my review").click()
+    expect(second.get_by_text("Nothing in this round waits")).to_be_visible()
+    assert Review.objects.get(is_current=True).comment == "From the second tab"
+
+
+def test_declining_asks_for_a_reason_in_a_dialog(page, sign_in, lead, ann, ben, run):
+    made = assign_reviewers([judged(run, False), judged(run, False)], [ann, ben], by=lead)
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[made.assignments.of(ann).get().pk]))
+
+    page.get_by_role("link", name="Decline").click()
+    dialog = page.get_by_role("dialog", name="Decline this review?")
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("Why").fill("I wrote this case")
+    page.keyboard.press("Control+Enter")
+
+    expect(page.get_by_text("Declined. Another reviewer has it now.")).to_be_visible()
+    assert made.assignments.of(ben).count() == 2
+
+
+@pytest.mark.parametrize("page_options", [WITHOUT_SCRIPTS])
+def test_everything_works_without_scripts(page, sign_in, lead, ann, run):
+    make_results(run, failed=2)
+    sign_in(lead)
+    page.goto(f"{reverse('results:assignment-create')}?run={run.pk}")
+    page.get_by_label("Fails and errors nobody is asked about").uncheck()
+    page.get_by_label("All of them").check()
+    page.get_by_role("button", name="Update the preview").click()
+    page.get_by_role("button", name="Assign 2 reviews").click()
+    expect(page.get_by_text("Assigned 2 reviews to 1 person.")).to_be_visible()
+
+    sign_in(ann)
+    page.goto(reverse("results:review-list"))
+    page.get_by_role("link", name="Start reviewing").click()
+    page.get_by_label("Comment").fill("By hand")
+    page.get_by_role("button", name="Save draft").click()
+    expect(page.get_by_label("Comment")).to_have_value("By hand")
+    page.get_by_role("radio", name=re.compile("Fail f")).check()
+    page.get_by_role("button", name="Done and next").click()
+    page.get_by_role("link", name="Decline").click()
+    page.get_by_label("Why").fill("Not mine")
+    page.get_by_role("button", name="Decline").click()
+
+    expect(page.get_by_text("Nothing in this round waits for you any more.")).to_be_visible()
+    assert list(Review.objects.values_list("verdict", "comment")) == [("failed", "By hand")]
+
+
+@pytest.mark.parametrize("page_options", [{}, DARK, PHONE, WIDE], ids=["light", "dark", "phone", "wide"])
+def test_the_pages_are_accessible_and_fit(page, sign_in, lead, ann, ben, run):
+    scale = make_evaluator(run.project, name="warmth", who="human", value_type="number", min_score=1, max_score=5)
+    results = [judged(run, False), judged(run, True)]
+    results.append(make_result(run, evaluations=[Judgement(evaluator=scale, source="human", state="pending")]))
+    made = assign_reviewers(results, [ann], by=lead, due_at=timezone.now() - timedelta(hours=1), rubric="Be **fair**.")
+    assign_reviewers(make_results(run, failed=2), [], by=lead)
+    sign_in(ann)
+    addresses = [
+        reverse("results:review-list"),
+        reverse("results:review", args=[made.assignments.order_by("id").last().pk]),
+        reverse("results:review-decline", args=[made.assignments.order_by("id").last().pk]),
+        reverse("results:round-detail", args=[made.pk]),
+        reverse("results:round-work", args=[ReviewRound.objects.exclude(pk=made.pk).get().pk]),
+    ]
+
+    for address in addresses:
+        page.goto(address)
+        assert serious(page) == [], address
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+    sign_in(lead)
+    page.goto(f"{reverse('results:assignment-create')}?run={run.pk}")
+
+    assert serious(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,96 @@
+import json
+import re
+
+import pytest
+from django.test import Client, override_settings
+
+from tests.factories import make_organization, make_user
+from tests.web.shell_pages import TEMPLATES
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def shell_pages():
+    with override_settings(ROOT_URLCONF="tests.web.shell_pages", TEMPLATES=TEMPLATES):
+        yield
+
+
+@pytest.fixture
+def client():
+    return Client(raise_request_exception=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "heading"),
+    [
+        (400, "This request can’t be read"),
+        (403, "You can’t do this here"),
+        (404, "This page isn’t here"),
+        (500, "That didn’t work"),
+    ],
+)
+def test_a_mistake_has_a_page_a_part_and_problem_details(client, kind, heading):
+    page = client.get(f"/broken/{kind}/")
+    part = client.get(f"/broken/{kind}/", headers={"HX-Request": "true", "HX-Request-Type": "partial"})
+    problem = client.get(f"/api/broken/{kind}/")
+
+    assert [answer.status_code for answer in (page, part, problem)] == [kind] * 3
+    assert re.search("<h1>(.*)</h1>", page.text)[1] == heading
+    assert page.text.startswith("<!doctype html>")
+    assert page["X-Request-Id"] in page.text
+    assert part.text.startswith('<div class="empty empty--sm" role="alert">')
+    assert problem["Content-Type"] == "application/problem+json"
+    body = json.loads(problem.content)
+    assert set(body) == {"type", "title", "status", "detail", "request_id"}
+    assert (body["type"], body["status"], body["request_id"]) == ("about:blank", kind, problem["X-Request-Id"])
+
+
+def test_a_refusal_says_why(client):
+    assert "The cursor is damaged." in client.get("/broken/400/").text
+    assert json.loads(client.get("/api/broken/400/").content)["detail"] == "The cursor is damaged."
+
+
+def test_the_server_keeps_its_mistakes_to_itself(client):
+    assert "a secret of the server" not in client.get("/broken/500/").text + client.get("/api/broken/500/").text
+
+
+def test_a_server_error_asks_the_database_nothing(client, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        client.get("/broken/500/")
+
+
+def test_members_keep_their_rail_on_a_page_that_is_not_there(client):
+    organization = make_organization(name="Acme")
+    client.force_login(make_user(organization))
+
+    assert "Acme" in client.get("/broken/404/").text
+    assert "not signed in" not in client.get("/broken/404/").text
+    assert "not signed in" in Client().get("/broken/404/").text
+
+
+def test_an_address_that_never_was_looks_like_one_that_is_not_yours(client):
+    unknown, foreign = (
+        re.sub(r"[0-9a-f]{24}|(?<=CSRFToken\": \")\w+", "…", client.get(address).text)
+        for address in ("/nothing/", "/broken/404/")
+    )
+
+    assert unknown == foreign
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_a_form_without_its_token_changes_nothing_and_says_what_to_do(headers):
+    answer = Client(enforce_csrf_checks=True).post("/styleguide/", headers=headers)
+
+    assert answer.status_code == 403
+    assert "This form has expired" in answer.text
+    assert "Reload the page, and send it again." in answer.text
+
+
+def test_htmx_sends_the_token_by_a_header():
+    client = Client(enforce_csrf_checks=True)
+    token = re.search(r"hx-headers:inherited='\{\"X-CSRFToken\": \"(\w+)\"\}'", client.get("/styleguide/").text)[1]
+
+    answer = client.post("/styleguide/", headers={"HX-Request": "true", "X-CSRFToken": token})
+
+    assert answer.status_code == 204
