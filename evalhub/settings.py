@@ -147,7 +147,7 @@ DATABASES = {"default": DATABASE}
 # --- work beyond a request --------------------------------------------------------------------------------------------
 
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""
-PROCRASTINATE_IMPORT_PATHS = ["evalhub.worker"]
+PROCRASTINATE_IMPORT_PATHS = ["evalhub.worker", "evalhub.importers.tasks"]
 PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": read_number("EVALHUB_WORKER_CONCURRENCY", 2, least=1)}
 
 # --- people -----------------------------------------------------------------------------------------------------------

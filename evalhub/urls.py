@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("api/", include("evalhub.api.urls")),
+    path("", include("evalhub.importers.urls")),
 ]
 
 if settings.MODE in ("demo", "test"):

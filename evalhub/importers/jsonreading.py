@@ -7,6 +7,7 @@ import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,11 @@ def elements_of(path: Path, at: tuple[str, ...], limits: Limits | None = None) -
             yield number, parse_json(buffer[start:end].strip(), place)
 
 
-def count_elements(path: Path, at: tuple[str, ...]) -> int:
-    """How many elements the list at ``at`` has, as far as the file goes; none of them is parsed."""
+def count_elements(path: Path, at: tuple[str, ...], most: int = 1000) -> int:
+    """How many elements the list at ``at`` has, up to ``most`` and as far as the file goes; none of them is parsed."""
     count = 0
     with mapped(path) as buffer, suppress(ImportProblem):
-        for _ in _element_spans(buffer, at):
+        for _ in islice(_element_spans(buffer, at), most):
             count += 1
     return count
 

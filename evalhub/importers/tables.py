@@ -214,15 +214,17 @@ def delimiter_of(start: str) -> str:
 def list_in(path: Path) -> tuple[str, ...]:
     """Where the rows are: the file itself is a list, or an object with one."""
     with mapped(path) as buffer:
-        keys = list(dict.fromkeys(key[0] for key in keys_of(buffer, depth=1)))
-    if keys[:1] == ["[]"]:
-        return ()
+        found_keys = keys_of(buffer, depth=1)
+        first_key = next(found_keys, ("",))
+        if first_key == ("[]",):
+            return ()
+        keys = list(dict.fromkeys([first_key[0], *(key[0] for key in found_keys)]))
     longest, found = 0, None
     for name in keys:
         elements = elements_of(path, (name,))
         with suppress(ImportProblem):  # what is broken is said when the rows are read
-            _, first = next(elements, (0, None))
-            length = count_elements(path, (name,)) if isinstance(first, dict) else 0
+            _, first_element = next(elements, (0, None))
+            length = count_elements(path, (name,)) if isinstance(first_element, dict) else 0
             if length > longest:
                 longest, found = length, (name,)
     if found:

@@ -217,7 +217,7 @@ def write_text(folder: Path, text: str, name: str = "table.csv", encoding: str =
 
 def bring_in(path: Path, project: Project | None = None, **options: Any) -> RunReport:
     """Import a file with one run."""
-    report = import_file(path, project or make_project(), by=None, filename=path.name, **options)
+    report = import_file(path, project or make_project(), filename=path.name, **{"by": None, **options})
     (one,) = report.runs
     one.run.refresh_from_db()
     return one
