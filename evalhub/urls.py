@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("results.urls")),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("api/", include("evalhub.compat.gentrace.urls")),
     path("api/", include("evalhub.api.urls")),
     path("", include("evalhub.importers.urls")),
 ]

@@ -1,9 +1,12 @@
 """What workers do: the tasks of the queue. Each is a verb of some room; here it only gets its name and its retries."""
 
 import logging
+from uuid import UUID
 
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
+
+from results.awaiting import JUDGE_PENDING, judge_pending
 
 log = logging.getLogger("evalhub.worker")
 
@@ -23,3 +26,8 @@ async def rescue_stalled_jobs(timestamp: int) -> None:
         else:
             log.warning("rescued a job whose worker died", extra={"facts": facts})
             await app.job_manager.retry_job(job)
+
+
+@app.task(name=JUDGE_PENDING, queue="judging", retry=3)
+def judge_pending_evaluations(run_id: str) -> None:
+    judge_pending(UUID(run_id))

@@ -8,7 +8,8 @@ from evalhub.accounts.actor import Actor
 from evalhub.accounts.tenancy import Deletable
 from evalhub.audit.models import record_event
 from evalhub.web.errors import Refused
-from runs.models import Project, TestSet
+from runs.changing import locked
+from runs.models import Case, Project, TestSet
 
 
 def archive(thing: Deletable, *, by: Actor) -> bool:
@@ -31,3 +32,19 @@ def restore(thing: Deletable, *, by: Actor) -> bool:
         if moved:
             record_event(f"{thing._meta.model_name}.restored", thing, by=by)
     return bool(moved)
+
+
+def delete(thing: Deletable, *, by: Actor) -> bool:
+    """Take a thing away for everybody; what points at it keeps showing it. Says whether this call did it."""
+    with transaction.atomic():
+        row = locked(thing)
+        if row.deleted_at is not None:
+            return False
+        if getattr(row, "is_default", False) or getattr(row, "is_golden", False):
+            raise Refused("The default project and the golden sets stay: they take what arrives without a place.")
+        row.mark_deleted()
+        if isinstance(row, Case):
+            for test_set in TestSet.objects.filter(cases=row):
+                test_set.bump()
+        record_event(f"{row._meta.model_name}.deleted", row, by=by)
+    return True

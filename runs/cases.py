@@ -217,6 +217,20 @@ def golden_set(project: Project) -> TestSet:
     return test_set
 
 
+def make_golden(test_set: TestSet, *, by: Actor) -> TestSet:
+    """Make a set its project's one golden set, in place of the one that is."""
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=test_set.project_id)  # or two sets become golden at once
+        test_set = locked(test_set)
+        if test_set.is_golden:
+            return test_set
+        if test_set.archived_at is not None:
+            raise Refused("An archived set cannot take the cases that have no other set. Restore it first.")
+        TestSet.objects.filter(project=test_set.project_id, is_golden=True).update(is_golden=False)
+        save_changes(test_set, apply_changes(test_set, {"is_golden": True}), by=by)
+    return test_set
+
+
 _COLUMNS = (
     "id",
     "created_at",

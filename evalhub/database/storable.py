@@ -83,4 +83,3 @@ def _unfinite(value: float, replaced: Replaced) -> str:
 def _digits(value: int, replaced: Replaced) -> str:
     replaced.numbers += 1
     return f"{value:#x}" if value.bit_length() > 14_000 else str(value)  # Python refuses to print 4,300 digits
-
