@@ -465,6 +465,19 @@ def test_what_operators_do_is_in_the_trail_of_the_organisation(client, operator)
 # --- big tables and strange addresses ---------------------------------------------------------------------------------
 
 
+def test_pages_follow_one_another_without_gap_or_repetition(client, operator):
+    organization = make_organization()
+    names = {make_project(organization, name=f"Project {n:03}").name for n in range(120)}
+
+    pages = [
+        [row.name for row in client.get("/admin/runs/project/", {"p": number}).context["cl"].result_list]
+        for number in (1, 2, 3)
+    ]
+
+    assert [len(page) for page in pages] == [50, 50, 20]
+    assert {name for page in pages for name in page} == names
+
+
 def test_one_organisations_rows_are_found_by_its_short_name(client, operator):
     acme, beta = make_organization(slug="acme"), make_organization(slug="beta")
     make_project(acme, name="Ours"), make_project(beta, name="Theirs")

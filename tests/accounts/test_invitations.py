@@ -331,6 +331,21 @@ def test_the_command_makes_an_organisation_and_prints_a_link_for_its_admin(clien
     assert (membership.user.email, membership.role) == ("bea@example.com", "admin")
 
 
+def test_the_first_operator_comes_from_the_command_line(client, monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+
+    call_command("createsuperuser", email="Op@Example.com", name="Op", interactive=False, stdout=StringIO())
+    response = client.post("/login/", {"email": "op@example.com", "password": PASSWORD})
+
+    assert response["Location"] == "/admin/"
+    assert client.get("/admin/").status_code == 200
+
+
+def test_a_fresh_installation_has_no_account_and_no_sign_up(client):
+    assert User.objects.count() == 0
+    assert [client.get(f"/{path}/").status_code for path in ("register", "signup", "sign-up")] == [404, 404, 404]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -1,10 +1,14 @@
 """The login page: who comes in, who has to wait, and where they land."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 from django.contrib.auth.hashers import make_password
+from django.db import connection
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -189,6 +193,23 @@ def test_the_eleventh_guess_at_one_person_is_not_looked_at(client, ann):
     assert right.status_code == 429
     assert 0 < int(right["Retry-After"]) <= 300
     assert signed_in_as(client) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forty_guesses_at_once_are_ten_guesses(ann):
+    start = Barrier(40)
+
+    def guess(number):
+        try:
+            start.wait()
+            return try_password(Client(), f"guess {number}").status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = sorted(pool.map(guess, range(40)))
+
+    assert answers == [422] * 10 + [429] * 30
 
 
 def test_the_right_person_is_not_locked_out_from_another_address(client, ann):

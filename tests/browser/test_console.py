@@ -8,6 +8,7 @@ from evalhub.accounts.models import Membership
 from evalhub.worker import rescue_stalled_jobs
 from results.models import Evaluation
 from runs.models import Evaluator, Project
+from tests.browser.conftest import serious
 from tests.factories import PASSWORD, make_evaluator, make_organization, make_project, make_result, make_run, make_user
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -72,6 +73,15 @@ def test_every_kind_of_page_keeps_the_policy(page, operator, rows):
     for address in addresses:
         page.goto(address)
         expect(page.locator("#content")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_its_colours_can_be_read(page, operator, rows, scheme):
+    page.emulate_media(color_scheme=scheme)
+
+    for address in ("/admin/", "/admin/runs/project/", f"/admin/runs/testrun/{rows.pk}/change/"):
+        page.goto(address)
+        assert [found for found in serious(page) if found.startswith("color-contrast")] == [], address
 
 
 def test_rows_are_found_by_typing_and_not_in_endless_boxes(page, operator, rows):
