@@ -1,7 +1,7 @@
 """`manage.py test`: what it runs, in which order, and how it ends. The tools themselves are not started here."""
 
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core.management import load_command_class
@@ -16,12 +16,22 @@ def tools(monkeypatch):
     codes: dict[str, int] = {}
     ran: list[list[str]] = []
 
-    def run(arguments: list[str], cwd) -> subprocess.CompletedProcess:
-        words = [word for word in arguments if word not in (sys.executable, "-m")]
-        ran.append(words)
-        return subprocess.CompletedProcess(arguments, codes.get(words[0], 0))
+    class Tool:
+        def __init__(self, arguments: list[str], cwd: Path, env: dict[str, str]) -> None:
+            words = [word for word in arguments if word not in (sys.executable, "-m")]
+            ran.append(words)
+            self.code = codes.get(words[0], 0)
+            assert "DJANGO_SETTINGS_MODULE" not in env  # or pytest would not take the tests' own
 
-    monkeypatch.setattr(command.subprocess, "run", run)
+        def wait(self) -> int:
+            return self.code
+
+        def kill(self) -> None:
+            pass
+
+    monkeypatch.setattr(command.subprocess, "Popen", Tool)
+    monkeypatch.setattr(command.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(command.settings, "EMBEDDED_POSTGRES", None)
     monkeypatch.setattr(command, "bring_browser", lambda: "/usr/bin/chromium")
     monkeypatch.setenv("EVALHUB_CHROMIUM", "")
     return ran, codes

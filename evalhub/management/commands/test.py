@@ -1,10 +1,13 @@
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from evalhub.database.postgres import PostgresError, Server
 from evalhub.management.browser import NoBrowser, bring_browser
 
 CHECKS = {
@@ -12,6 +15,8 @@ CHECKS = {
     "mypy": ["mypy"],
     "the check for missing migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
 }
+
+TIME_TO_STOP = 30  # seconds
 
 
 class Command(BaseCommand):
@@ -22,8 +27,14 @@ class Command(BaseCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         if "--help" in argv[2:] or "-h" in argv[2:]:
             super().run_from_argv(argv)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)  # SIGINT too: it is ignored in a shell's background
         try:
+            if settings.EMBEDDED_POSTGRES is not None:
+                Server.at(**settings.EMBEDDED_POSTGRES).join()  # so that it ends with us, whatever happens to the tests
             sys.exit(self.check_and_test(argv[2:]))
+        except PostgresError as reason:
+            sys.exit(str(reason))
         except KeyboardInterrupt:
             sys.exit(130)
 
@@ -45,4 +56,15 @@ class Command(BaseCommand):
         module = [] if command[0] == "manage.py" else ["-m"]
         self.stderr.write(f"$ {' '.join(command)}")
         self.stderr.flush()
-        return subprocess.run([sys.executable, *module, *command], cwd=settings.BASE_DIR).returncode
+        environment = {key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"}
+        tool = subprocess.Popen([sys.executable, *module, *command], cwd=settings.BASE_DIR, env=environment)
+        try:
+            return tool.wait()
+        except KeyboardInterrupt:
+            tool.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                tool.wait(TIME_TO_STOP)
+            raise
+        finally:
+            tool.kill()
+            tool.wait()  # or it still counts as somebody who needs the database
