@@ -185,5 +185,7 @@ def test_who_belongs_nowhere_can_still_change_their_password_and_leave(client):
     page = client.get("/profile/")
 
     assert "You are not a member of any organisation." in page.text
+    assert "not signed in" not in page.text
+    assert 'action="/logout/"' in page.text
     assert client.get("/password/").status_code == 200
     assert client.get("/members/").status_code == 403

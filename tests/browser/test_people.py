@@ -78,6 +78,19 @@ def test_no_page_of_visitors_keeps_anybody_out(page, acme, ann, scheme, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
 
 
+@pytest.mark.parametrize("width", [375, 1440])
+def test_who_belongs_nowhere_yet_can_look_around_and_leave(page, sign_in, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    sign_in(make_user(name="Nell", is_superuser=True, is_staff=True))
+    page.goto("/profile/")
+    assert serious(page) == []
+
+    expect(page.get_by_role("link", name="Admin")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+
+    expect(page).to_have_url(re.compile("/login/$"))
+
+
 def test_a_wrong_password_is_told_at_its_field_and_the_right_one_opens_the_page(page, ann):
     page.goto("/profile/")
     page.keyboard.type("ann@acme.example")
