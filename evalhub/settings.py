@@ -105,7 +105,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "evalhub.web.context.shell",
-                "runs.current.shown",
+                "runs.current.current",
             ],
             "builtins": ["evalhub.web.templatetags.evalhub"],
         },

@@ -7,17 +7,18 @@ from typing import Any
 from django.http import QueryDict
 from django.utils.functional import SimpleLazyObject
 
-from evalhub.accounts.actor import Actor, ActorRequest
+from evalhub.accounts.actor import Actor, ActorRequest, MemberRequest
 from evalhub.web.context import address
 from evalhub.web.parts import Link
 from runs.models import Project
+
+type Asked = ActorRequest | MemberRequest
 
 PARAMETER = "project"
 KEPT = "_current_project"  # on the request, so that it is asked for once
 SHOWN_IN_RAIL = 12
 LISTS = (  # the lists that are about one project or all
     "runs:run-list",
-    "runs:project-list",
     "runs:test-set-list",
     "runs:evaluator-list",
     "runs:endpoint-list",
@@ -26,7 +27,7 @@ LISTS = (  # the lists that are about one project or all
 )
 
 
-def current_project(request: ActorRequest) -> Project | None:
+def current_project(request: Asked) -> Project | None:
     """The project that ``?project=`` names by slug or id (an empty one: all of them), else the one remembered.
 
     Naming one makes the session remember it; naming one that the actor cannot see, or several, changes nothing.
@@ -38,7 +39,7 @@ def current_project(request: ActorRequest) -> Project | None:
     return project
 
 
-def query_with_project(request: ActorRequest) -> QueryDict:
+def query_with_project(request: Asked) -> QueryDict:
     """The query of a list, with the remembered project where it names none: what filters and chips go by."""
     query = request.GET.copy()
     if PARAMETER in query:
@@ -61,7 +62,7 @@ def find_project(actor: Actor | None, name: str) -> Project | None:
     return visible.filter(slug=name).first() or visible.with_id(name).first()
 
 
-def project_links(request: ActorRequest) -> list[Link]:
+def project_links(request: Asked) -> list[Link]:
     """What the rail's switcher offers: all projects, each of the first ones by name, and the way to the rest.
 
     On a list they lead to the same list of another project, elsewhere to its runs.
@@ -69,20 +70,23 @@ def project_links(request: ActorRequest) -> list[Link]:
     match = request.resolver_match
     place = request.path if match is not None and match.view_name in LISTS else address(LISTS[0]) or address(LISTS[1])
     current = current_project(request)
-    projects = list(Project.objects.visible_to(request.actor).current()[: SHOWN_IN_RAIL + 1])
+    projects = list(Project.objects.visible_to(request.actor).current().only("id", "name", "slug")[: SHOWN_IN_RAIL + 1])
+    shown = projects[:SHOWN_IN_RAIL]
+    if current is not None and current not in shown:
+        shown.insert(0, current)
     links = [Link("All projects", f"{place}?{PARAMETER}=", current is None)]
-    links += [Link(each.name, f"{place}?{PARAMETER}={each.slug}", each == current) for each in projects[:SHOWN_IN_RAIL]]
+    links += [Link(each.name, f"{place}?{PARAMETER}={each.slug}", each == current) for each in shown]
     if len(projects) > SHOWN_IN_RAIL:
         links.append(Link("More projects …", address("runs:project-list")))
     return links
 
 
-def shown(request: ActorRequest) -> dict[str, Any]:
+def current(request: Asked) -> dict[str, Any]:
     """Context processor: ``current_project``, asked for when a template shows it."""
     return {"current_project": SimpleLazyObject(lambda: current_project(request))}
 
 
-def _chosen(request: ActorRequest, actor: Actor) -> Project | None:
+def _chosen(request: Asked, actor: Actor) -> Project | None:
     key = f"project:{actor.organization_id}"
     remembered = request.session.get(key)
     if PARAMETER in request.GET:

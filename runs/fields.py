@@ -101,8 +101,20 @@ class Tags(forms.CharField):
         return value if isinstance(value, str) or value is None else ", ".join(value)
 
 
+def range_messages(least: float | None, most: float | None) -> dict[str, str]:
+    """What is wrong with a number outside its range, said once for both ends."""
+    if least is None and most is None:
+        return {}
+    text = f"Enter a number from {least:,} to {most:,}." if None not in (least, most) else f"Enter at least {least}."
+    return {"min_value": text, "max_value": text, "invalid": text}
+
+
 class Finite(forms.FloatField):
     """A number that is one: neither NaN nor infinite, nor written with underscores."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        messages = range_messages(kwargs.get("min_value"), kwargs.get("max_value"))
+        super().__init__(**kwargs, error_messages=messages)
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and ("_" in value or not value.isascii()):
@@ -115,6 +127,12 @@ class Finite(forms.FloatField):
 
 class Whole(forms.IntegerField):
     """An integer in ASCII digits."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        messages = range_messages(kwargs.get("min_value"), kwargs.get("max_value"))
+        super().__init__(
+            **kwargs, error_messages={name: text.replace("number", "whole number") for name, text in messages.items()}
+        )
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and value.strip() and not (value.strip().isascii() and value.strip().isdigit()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from django.http import QueryDict
 
 from evalhub.accounts.actor import Actor
 from evalhub.audit.models import AuditEvent
+from evalhub.web.json import dumps
 from runs.cases import ensure_word
 from runs.configurations import evaluators_of
 from runs.endpoints import check_address
@@ -29,7 +31,7 @@ from runs.models import (
     TestSet,
     Topic,
 )
-from runs.pasting import JSONL, LINES, read_pasted
+from runs.pasting import JSONL, LINES, Pasted, read_pasted
 from runs.saved_views import clean_query
 
 LONGEST_PASTE = 2_000_000
@@ -40,7 +42,6 @@ class SetUpForm(forms.Form):
 
     seen = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
     not_values: ClassVar[tuple[str, ...]] = ("seen",)
-    fixed: ClassVar[tuple[str, ...]] = ()  # chosen when it is made, and never again
 
     def __init__(
         self,
@@ -53,23 +54,32 @@ class SetUpForm(forms.Form):
         self.actor, self.instance = actor, instance
         values: dict[str, Any] = {}
         if instance is not None:
-            values = {**self.values_of(instance), "seen": instance.updated_at.isoformat()}
+            values = self.values_of(instance)
+            values["seen"] = digest_of(values)
+        else:
+            values = {"owner": actor.user.pk}
         super().__init__(data, initial={**values, **(initial or {})}, label_suffix="")
-        if instance is not None:
-            for name in self.fixed:
-                del self.fields[name]
         self.offer()
+        for name, field in self.fields.items():
+            if field.error_messages.get("required") == forms.Field.default_error_messages["required"]:
+                field.error_messages["required"] = needed_text(name, field)
 
     def offer(self) -> None:
         """Fill the choices in."""
 
+    def needed(self, *names: str, when: bool) -> None:
+        """Fields that are needed only sometimes; a form that is not sent yet shows them as needed."""
+        for name in names:
+            self.fields[name].required = when or not self.is_bound
+
     def values_of(self, instance: Any) -> dict[str, Any]:
         """What the form shows of a row at first."""
-        return {name: getattr(instance, name) for name in self.base_fields if hasattr(instance, name)}
+        names = [name for name in self.base_fields if hasattr(instance, name)]
+        return {**{name: getattr(instance, name) for name in names}, "owner": getattr(instance, "owner_id", None)}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        now = self.instance.updated_at.isoformat() if self.instance is not None else ""
+        now = self.initial["seen"] if self.instance is not None else ""
         if now and cleaned.get("seen") and cleaned["seen"] != now:
             self.add_error(
                 None,
@@ -86,10 +96,17 @@ class SetUpForm(forms.Form):
         """The arguments for the verb."""
         return {name: value for name, value in self.cleaned_data.items() if name not in self.not_values}
 
-    @property
-    def first_wrong(self) -> str:
-        """The name of the first field with an error, to be focused."""
-        return next((name for name in self.fields if name in self.errors), "") if self.is_bound else ""
+
+def needed_text(name: str, field: forms.Field) -> str:
+    label = str(field.label or name.replace("_", " "))
+    label = label if label.isupper() else label[:1].lower() + label[1:]
+    return f"Choose the {label}." if isinstance(field, forms.ChoiceField) else f"Enter the {label}."
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """A fingerprint of what a form shows, to be recognised when it comes back."""
+    plain = {name: value.pk if isinstance(value, Model) else value for name, value in values.items()}
+    return sha256(dumps(plain)).hexdigest()[:32]
 
 
 def who_changed(instance: Model) -> str:
@@ -107,7 +124,7 @@ class ProjectForm(SetUpForm):
     name = forms.CharField(max_length=200)
     description = LongText(required=False)
     branch = forms.CharField(
-        max_length=200, required=False, label="Main branch", help_text="Compared against by default, for example main."
+        max_length=200, required=False, label="Main branch", help_text="Where releases come from, for example main."
     )
     labels = Tags(help_text="Words between commas, to find projects by.")
 
@@ -117,7 +134,6 @@ class ProjectForm(SetUpForm):
 
 class TestSetForm(SetUpForm):
     __test__ = False
-    fixed = ("project",)
 
     name = forms.CharField(max_length=300)
     description = LongText(required=False)
@@ -152,7 +168,7 @@ class CaseForm(SetUpForm):
         choices=TestSet.Kind.choices, initial=TestSet.Kind.SINGLE_TURN, widget=forms.RadioSelect, label="Conversation"
     )
     inputs_as = forms.ChoiceField(choices=FORMATS, initial=TEXT, widget=forms.RadioSelect, label="Input is")
-    inputs = LongText(required=False, rows=5, max_length=LONGEST_JSON, label="Input")
+    inputs = LongText(rows=5, max_length=LONGEST_JSON, label="Input", error_messages={"required": "Say what is asked."})
     expected_as = forms.ChoiceField(choices=FORMATS, initial=TEXT, widget=forms.RadioSelect, label="Expected output is")
     expected = LongText(
         required=False,
@@ -174,6 +190,7 @@ class CaseForm(SetUpForm):
     tags = Tags()
 
     def offer(self) -> None:
+        self.needed("inputs", when=self.data.get("kind") != TestSet.Kind.MULTI_TURN)  # else a plan may say it all
         for name in self.WORDS:
             self.fields[name].widget.attrs |= {"list": f"known-{name}", "autocomplete": "off"}
 
@@ -211,7 +228,7 @@ class CaseForm(SetUpForm):
             cleaned["inputs"] = cleaned["inputs"] or {}
             plan_carries_it = cleaned.get("kind") == TestSet.Kind.MULTI_TURN and cleaned.get("goal")
             if not cleaned["inputs"] and not plan_carries_it:
-                self.add_error("inputs", "Say what is asked.")
+                self.add_error("inputs", "Say what is asked, or which goal the conversation has.")
         least, most = cleaned.get("min_turns"), cleaned.get("max_turns")
         if least and most and least > most:
             self.add_error("max_turns", "This is less than the least number of turns.")
@@ -251,7 +268,7 @@ def lone_text(value: Any, key: str) -> tuple[str, str]:
 
 class PasteForm(forms.Form):
     form = forms.ChoiceField(
-        choices=[(LINES, "One input a line"), (JSONL, "JSON Lines: one object a line")],
+        choices=[(LINES, "One input a line"), (JSONL, "JSON Lines")],
         initial=LINES,
         widget=forms.RadioSelect,
         label="The text is",
@@ -260,17 +277,18 @@ class PasteForm(forms.Form):
 
     def __init__(self, data: QueryDict | None = None) -> None:
         super().__init__(data, label_suffix="")
+        self.pasted = Pasted()
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("text") and cleaned.get("form"):
             self.pasted = read_pasted(cleaned["text"], cleaned["form"])
-            shown = self.pasted.problems[:10]
-            for line, problem in shown:
-                self.add_error("text", f"Line {line:,}: {problem}")
-            if len(self.pasted.problems) > len(shown):
-                self.add_error("text", f"{len(self.pasted.problems) - len(shown):,} more lines have a mistake.")
-            if not self.pasted.specs and not self.pasted.problems:
+            wrong = len(self.pasted.problems)
+            if wrong:
+                self.add_error(
+                    "text", f"{wrong:,} line{'s have' if wrong > 1 else ' has'} a mistake. Nothing was added."
+                )
+            elif not self.pasted.specs:
                 self.add_error("text", "There is no case in it.")
         return cleaned
 
@@ -335,7 +353,6 @@ def options_formset(rows: int) -> type[Options]:
 
 
 class EvaluatorForm(SetUpForm):
-    fixed = ("project",)
     DEFINITION: ClassVar[dict[str, tuple[str, ...]]] = {
         Evaluator.Who.AI: ("model", "prompt"),
         Evaluator.Who.HEURISTIC: ("heuristic", "settings"),
@@ -343,6 +360,11 @@ class EvaluatorForm(SetUpForm):
         Evaluator.Who.CLASSIFIER: ("model", "settings"),
     }
     PARTS: ClassVar[tuple[str, ...]] = ("model", "prompt", "heuristic", "settings", "question", "instructions")
+    ESSENTIAL: ClassVar[dict[str, str]] = {
+        "prompt": Evaluator.Who.AI,
+        "heuristic": Evaluator.Who.HEURISTIC,
+        "question": Evaluator.Who.HUMAN,
+    }
 
     name = forms.CharField(max_length=200)
     description = LongText(required=False, rows=2)
@@ -387,6 +409,10 @@ class EvaluatorForm(SetUpForm):
     tags = Tags()
 
     def offer(self) -> None:
+        said = self.instance.definition if self.instance is not None else None
+        for part, who in self.ESSENTIAL.items():
+            if said is None or part in said:  # what came without it may stay so
+                self.needed(part, when=self.data.get("who") == who)
         if self.instance is None:
             self.fields["project"] = choose_project(
                 self.actor, required=False, empty_label="None: a template for all projects"
@@ -407,9 +433,6 @@ class EvaluatorForm(SetUpForm):
             if others.exists():
                 where = f"“{project}”" if project else "the templates"
                 self.add_error("name", f"There already is an evaluator of this name in {where}.")
-        made_here = self.instance is None or self.instance.origin == Evaluator.Origin.OWN
-        if made_here and cleaned.get("who") == Evaluator.Who.AI and "prompt" in cleaned and not cleaned["prompt"]:
-            self.add_error("prompt", "Say what the judge is asked.")
         self._check_numbers(cleaned)
         return cleaned
 
@@ -466,7 +489,6 @@ def is_sensitive(header: str) -> bool:
 
 
 class EndpointForm(SetUpForm):
-    fixed = ("project",)
     not_values = ("seen", "auth_token", "client_secret", "forget")
     METHODS: ClassVar[list[tuple[str, str]]] = [(name, name) for name in ("POST", "GET", "PUT", "PATCH")]
 
@@ -510,6 +532,8 @@ class EndpointForm(SetUpForm):
     tags = Tags()
 
     def offer(self) -> None:
+        self.needed("url", when=self.data.get("connection_type") != Endpoint.Connection.SDK)
+        self.needed("client_id", "token_url", when=self.data.get("auth_type") == Endpoint.Auth.CLIENT_CREDENTIALS)
         if self.instance is None:
             self.fields["project"] = choose_project(self.actor)
             del self.fields["forget"]
@@ -576,20 +600,13 @@ class EndpointForm(SetUpForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         kind = cleaned.get("connection_type")
-        if "url" in cleaned and kind != Endpoint.Connection.SDK:
-            self._check(cleaned, "url", ("ws", "wss") if kind == Endpoint.Connection.WEBSOCKET else ("http", "https"))
-        if cleaned.get("auth_type") == Endpoint.Auth.CLIENT_CREDENTIALS:
-            self._check(cleaned, "token_url", ("http", "https"))
-            if "client_id" in cleaned and not cleaned["client_id"]:
-                self.add_error("client_id", "Client credentials need the client’s ID.")
-        elif cleaned.get("token_url"):
-            self._check(cleaned, "token_url", ("http", "https"))
+        self._check(cleaned, "url", ("ws", "wss") if kind == Endpoint.Connection.WEBSOCKET else ("http", "https"))
+        self._check(cleaned, "token_url", ("http", "https"))
         return cleaned
 
     def _check(self, cleaned: dict[str, Any], name: str, schemes: tuple[str, ...]) -> None:
         url = cleaned.get(name, "")
         if not url:
-            self.add_error(name, "Enter the address.")
             return
         try:
             check_address(url)
@@ -652,7 +669,8 @@ class ConfigurationForm(SetUpForm):
     def values_of(self, configuration: TestConfiguration) -> dict[str, Any]:
         parameters = configuration.parameters if isinstance(configuration.parameters, dict) else {}
         return {
-            **{name: getattr(configuration, name) for name in ("name", "description", "tags", "owner")},
+            **{name: getattr(configuration, name) for name in ("name", "description", "tags")},
+            "owner": configuration.owner_id,
             "endpoint": configuration.endpoint_id,
             "test_set": configuration.test_set_id,
             "evaluators": [evaluator.pk for evaluator in evaluators_of(configuration)],

@@ -1,6 +1,16 @@
 from django.urls import path
 
-from runs import views
+import evalhub.web.addresses  # noqa: F401  (registers <id:…>)
+from runs import (
+    views,
+    views_cases,
+    views_configurations,
+    views_endpoints,
+    views_evaluators,
+    views_projects,
+    views_saved,
+    views_test_sets,
+)
 
 app_name = "runs"
 
@@ -13,4 +23,66 @@ urlpatterns = [
     path("runs/archival/", views.run_archive, name="run-archive"),
     path("runs/restoration/", views.run_restore, name="run-restore"),
     path("runs/<str:run_id>/cancellation/", views.run_cancel, name="run-cancel"),
+    path("projects/", views_projects.project_list, name="project-list"),
+    path("projects/new/", views_projects.project_create, name="project-create"),
+    path("projects/<id:project_id>/", views_projects.project_detail, name="project-detail"),
+    path("projects/<id:project_id>/edit/", views_projects.project_edit, name="project-edit"),
+    path("projects/<id:project_id>/archive/", views_projects.project_archive, name="project-archive"),
+    path("projects/<id:project_id>/restoration/", views_projects.project_restore, name="project-restore"),
+    path("test-sets/", views_test_sets.test_set_list, name="test-set-list"),
+    path("test-sets/new/", views_test_sets.test_set_create, name="test-set-create"),
+    path("test-sets/<id:test_set_id>/", views_test_sets.test_set_detail, name="test-set-detail"),
+    path("test-sets/<id:test_set_id>/edit/", views_test_sets.test_set_edit, name="test-set-edit"),
+    path("test-sets/<id:test_set_id>/archive/", views_test_sets.test_set_archive, name="test-set-archive"),
+    path("test-sets/<id:test_set_id>/restoration/", views_test_sets.test_set_restore, name="test-set-restore"),
+    path("test-sets/<id:test_set_id>/cases/new/", views_cases.case_create, name="case-create"),
+    path("test-sets/<id:test_set_id>/cases/paste/", views_test_sets.case_paste, name="case-paste"),
+    path(
+        "test-sets/<id:test_set_id>/cases/removal/", views_test_sets.test_set_case_remove, name="test-set-case-remove"
+    ),
+    path("test-sets/<id:test_set_id>/cases/order/", views_test_sets.test_set_case_move, name="test-set-case-move"),
+    path("cases/", views_cases.case_list, name="case-list"),
+    path("cases/memberships/", views_cases.case_join, name="case-join"),
+    path("cases/<id:case_id>/", views_cases.case_detail, name="case-detail"),
+    path("cases/<id:case_id>/edit/", views_cases.case_edit, name="case-edit"),
+    path("cases/<id:case_id>/archive/", views_cases.case_archive, name="case-archive"),
+    path("cases/<id:case_id>/restoration/", views_cases.case_restore, name="case-restore"),
+    path("evaluators/", views_evaluators.evaluator_list, name="evaluator-list"),
+    path("evaluators/new/", views_evaluators.evaluator_create, name="evaluator-create"),
+    path("evaluators/<id:evaluator_id>/", views_evaluators.evaluator_detail, name="evaluator-detail"),
+    path("evaluators/<id:evaluator_id>/edit/", views_evaluators.evaluator_edit, name="evaluator-edit"),
+    path("evaluators/<id:evaluator_id>/archive/", views_evaluators.evaluator_archive, name="evaluator-archive"),
+    path("evaluators/<id:evaluator_id>/restoration/", views_evaluators.evaluator_restore, name="evaluator-restore"),
+    path("endpoints/", views_endpoints.endpoint_list, name="endpoint-list"),
+    path("endpoints/new/", views_endpoints.endpoint_create, name="endpoint-create"),
+    path("endpoints/<id:endpoint_id>/", views_endpoints.endpoint_detail, name="endpoint-detail"),
+    path("endpoints/<id:endpoint_id>/edit/", views_endpoints.endpoint_edit, name="endpoint-edit"),
+    path("endpoints/<id:endpoint_id>/archive/", views_endpoints.endpoint_archive, name="endpoint-archive"),
+    path("endpoints/<id:endpoint_id>/restoration/", views_endpoints.endpoint_restore, name="endpoint-restore"),
+    path("configurations/", views_configurations.configuration_list, name="configuration-list"),
+    path("configurations/new/", views_configurations.configuration_create, name="configuration-create"),
+    path(
+        "configurations/<id:configuration_id>/",
+        views_configurations.configuration_detail,
+        name="configuration-detail",
+    ),
+    path(
+        "configurations/<id:configuration_id>/edit/",
+        views_configurations.configuration_edit,
+        name="configuration-edit",
+    ),
+    path(
+        "configurations/<id:configuration_id>/archive/",
+        views_configurations.configuration_archive,
+        name="configuration-archive",
+    ),
+    path(
+        "configurations/<id:configuration_id>/restoration/",
+        views_configurations.configuration_restore,
+        name="configuration-restore",
+    ),
+    path("views/", views_saved.view_list, name="view-list"),
+    path("views/new/", views_saved.view_create, name="view-create"),
+    path("views/<uuid:view_id>/sharing/", views_saved.view_share, name="view-share"),
+    path("views/<uuid:view_id>/deletion/", views_saved.view_delete, name="view-delete"),
 ]

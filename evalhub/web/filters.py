@@ -9,7 +9,7 @@ from uuid import UUID
 import django_filters
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
-from django.db.models import BooleanField, Field, Func, Model, QuerySet, Value
+from django.db.models import BooleanField, Expression, Field, Func, Model, QuerySet, Value
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 
@@ -28,7 +28,7 @@ class ILike(Func):
     output_field: Field[Any, Any] = BooleanField()
 
 
-def contains(column: str, text: str) -> ILike:
+def contains(column: str | Expression, text: str) -> ILike:
     """Whether the column holds the text, whatever its case; no sign in it is a wildcard."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return ILike(column, Value(f"%{escaped}%"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 
 from evalhub.accounts.tenancy import Deletable, Named, Tenant, TenantQuerySet
 from runs.models.projects import Project
@@ -93,7 +93,7 @@ class TestSet(Deletable):
 
     def bump(self) -> None:
         """Say that its cases changed."""
-        TestSet.objects.filter(pk=self.pk).update(revision=F("revision") + 1)
+        TestSet.objects.filter(pk=self.pk).update(revision=F("revision") + 1, updated_at=Now())
 
 
 class Case(Deletable):

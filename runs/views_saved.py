@@ -1,0 +1,75 @@
+"""Saved views: kept, shared, deleted; read by the lists that they belong to."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from evalhub.accounts.access import requires
+from evalhub.accounts.actor import MemberRequest
+from evalhub.web.context import address
+from evalhub.web.errors import Refused
+from evalhub.web.pages import back_to, go_to, render_page, say
+from runs.forms import SavedViewForm
+from runs.models import SavedView
+from runs.saved_views import delete_view, save_view, share_view, views_for
+from runs.views_setup import page_of
+
+PAGES = {SavedView.Page.RUNS: "runs:run-list", SavedView.Page.RESULTS: "results:result-list"}
+
+
+def address_of_view(view: SavedView) -> str:
+    """The list as the view shows it; the list knows by ``view`` which one is on."""
+    place = address(PAGES[SavedView.Page(view.page)]) or reverse("runs:view-list")
+    return f"{place}?{view.query}{'&' if view.query else ''}view={view.pk}"
+
+
+@requires("read")
+@require_safe
+def view_list(request: MemberRequest) -> HttpResponse:
+    views = [
+        (view, address_of_view(view), view.user_id == request.actor.user.pk) for view in views_for(request.actor)[:500]
+    ]
+    context = page_of(request, views=views, may_save=request.actor.may("save_view"))
+    return render_page(request, "runs/view_list.html", context)
+
+
+@requires("save_view")
+@require_POST
+def view_create(request: MemberRequest) -> HttpResponse:
+    form = SavedViewForm(request.POST)
+    if not form.is_valid():
+        raise Refused(" ".join(str(message) for errors in form.errors.values() for message in errors))
+    view, made = save_view(by=request.actor, **form.cleaned_data)
+    shared = " Your colleagues see it too." if view.shared else ""
+    say(request, f"{'Saved' if made else 'Replaced'} the view “{view}”.{shared}")
+    return go_to(request, address_of_view(view))
+
+
+@requires("save_view")
+@require_POST
+def view_share(request: MemberRequest, view_id: str) -> HttpResponse:
+    view = own_view(request, view_id)
+    shared = request.POST.get("shared") == "true"
+    share_view(view, shared, by=request.actor)
+    say(request, f"“{view}” is {'shared with your organisation' if shared else 'yours alone'} now.")
+    return go_to(request, back_to(request, "runs:view-list"))
+
+
+@requires("save_view")
+@require_POST
+def view_delete(request: MemberRequest, view_id: str) -> HttpResponse:
+    view = own_view(request, view_id)
+    delete_view(view, by=request.actor)
+    say(request, f"Deleted the view “{view}”.")
+    return go_to(request, back_to(request, "runs:view-list"))
+
+
+def own_view(request: MemberRequest, view_id: str) -> SavedView:
+    """A view of the actor's own; a colleague's is nobody else's to change."""
+    views = SavedView.objects.visible_to(request.actor).filter(user=request.actor.user)
+    view = views.filter(pk=view_id).first()
+    if view is None:
+        raise Http404
+    return view
