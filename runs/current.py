@@ -39,8 +39,12 @@ def current_project(request: Asked) -> Project | None:
     return project
 
 
+def ask_about_current_project(request: Asked) -> None:
+    """Let the list's query say the remembered project where it names none, so that filters, links and chips agree."""
+    request.GET = query_with_project(request)  # type: ignore[assignment]
+
+
 def query_with_project(request: Asked) -> QueryDict:
-    """The query of a list, with the remembered project where it names none: what filters and chips go by."""
     query = request.GET.copy()
     if PARAMETER in query:
         named = [name for name in query.getlist(PARAMETER) if name.strip()]

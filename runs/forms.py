@@ -718,10 +718,12 @@ class ConfigurationForm(SetUpForm):
 
 
 class SavedViewForm(forms.Form):
-    page = forms.ChoiceField(choices=SavedView.Page.choices)
-    name = forms.CharField(max_length=80)
-    query = forms.CharField(max_length=4_000, required=False)
-    shared = forms.BooleanField(required=False)
+    page = forms.ChoiceField(choices=SavedView.Page.choices, initial=SavedView.Page.RUNS, widget=forms.HiddenInput)
+    query = forms.CharField(max_length=4_000, required=False, widget=forms.HiddenInput)
+    name = forms.CharField(max_length=80, error_messages={"required": "Enter the name."})
+    shared = forms.BooleanField(
+        required=False, label="Share it", help_text="Your colleagues see it in their list, and only you can change it."
+    )
 
     def clean_query(self) -> str:
         try:

@@ -20,6 +20,7 @@ from evalhub.web.errors import Refused
 from evalhub.web.exports import download
 from evalhub.web.pages import POSITION, back_to, go_to, render_page, say
 from evalhub.web.parts import Link, face
+from runs.current import ask_about_current_project
 from runs.filters import IN_PROGRESS, REVIEWS, RunFilter
 from runs.listing import count_by_status, rates_until, read_runs
 from runs.models import Project, SavedView, TestRun
@@ -78,6 +79,7 @@ def filtered(request: MemberRequest, query: QueryDict | None = None) -> RunFilte
 @requires()
 @require_safe
 def run_list(request: MemberRequest) -> HttpResponse:
+    ask_about_current_project(request)
     found = filtered(request)
     page = read_runs(found, cursor=request.GET.get("cursor"))
     complete(page.rows)
@@ -100,7 +102,6 @@ def run_list(request: MemberRequest) -> HttpResponse:
         "counted": counted(total),
         "nothing_text": nothing_found(len(chips) + bool(states)),
         **{f"may_{action}": request.actor.may(action) for action in ("assign", "archive", "import")},
-        "current_project": found.one("project"),
     }
     return render_page(request, "runs/run_list.html", context)
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from django.http import Http404, HttpResponse
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
 from evalhub.web.context import address
-from evalhub.web.errors import Refused
 from evalhub.web.pages import back_to, go_to, render_page, say
+from evalhub.web.parts import Link
 from runs.forms import SavedViewForm
 from runs.models import SavedView
 from runs.saved_views import delete_view, save_view, share_view, views_for
 from runs.views_setup import page_of
 
 PAGES = {SavedView.Page.RUNS: "runs:run-list", SavedView.Page.RESULTS: "results:result-list"}
+VIEWS = Link("Saved views", "/views/")
 
 
 def address_of_view(view: SavedView) -> str:
-    """The list as the view shows it; the list knows by ``view`` which one is on."""
+    """The list as the view shows it."""
     place = address(PAGES[SavedView.Page(view.page)]) or reverse("runs:view-list")
-    return f"{place}?{view.query}{'&' if view.query else ''}view={view.pk}"
+    return f"{place}?{view.query}"
 
 
 @requires("read")
@@ -36,15 +37,18 @@ def view_list(request: MemberRequest) -> HttpResponse:
 
 
 @requires("save_view")
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def view_create(request: MemberRequest) -> HttpResponse:
-    form = SavedViewForm(request.POST)
-    if not form.is_valid():
-        raise Refused(" ".join(str(message) for errors in form.errors.values() for message in errors))
-    view, made = save_view(by=request.actor, **form.cleaned_data)
-    shared = " Your colleagues see it too." if view.shared else ""
-    say(request, f"{'Saved' if made else 'Replaced'} the view “{view}”.{shared}")
-    return go_to(request, address_of_view(view))
+    """Keep what a list shows: as a dialog over it, or as a page."""
+    asked = {name: request.GET[name] for name in ("page", "query") if name in request.GET}
+    form = SavedViewForm(request.POST if request.method == "POST" else None, initial=asked, label_suffix="")
+    if request.method == "POST" and form.is_valid():
+        view, made = save_view(by=request.actor, **form.cleaned_data)
+        shared = " Your colleagues see it too." if view.shared else ""
+        say(request, f"{'Saved' if made else 'Replaced'} the view “{view}”.{shared}")
+        return go_to(request, address_of_view(view))
+    context = page_of(request, form=form, cancel_url=reverse("runs:view-list"), crumbs=[VIEWS])
+    return render_page(request, "runs/view_form.html", context, fragment="dialog", status=422 if form.errors else 200)
 
 
 @requires("save_view")

@@ -23,7 +23,7 @@ from evalhub.web.pages import back_to, go_to, say
 from evalhub.web.paging import Count, Page, count_rows, read_page
 from evalhub.web.parts import Chip, Link
 from runs.archiving import archive, restore
-from runs.current import PARAMETER, query_with_project
+from runs.current import PARAMETER, ask_about_current_project
 from runs.models import Project, TestConfiguration, TestRun
 from runs.setup_filters import SetUpFilter
 
@@ -55,7 +55,9 @@ class SetUpList:
     ) -> None:
         """``rows`` are counted; ``shown`` are the same rows with what only the table needs."""
         self.request = request
-        self.query = query_with_project(request) if by_project else request.GET.copy()
+        if by_project:
+            ask_about_current_project(request)
+        self.query = request.GET
         self.filter = filters(self.query, rows, actor=request.actor)
         self.found: QuerySet[Any] = self.filter.qs
         self._shown = shown
@@ -93,12 +95,7 @@ class SetUpList:
 
     @cached_property
     def chips(self) -> list[Chip]:
-        chips = []
-        for chip in self.filter.chips(self.query):
-            if chip.key == "Project":  # the session would bring it back
-                chip = Chip(chip.key, chip.value, self._address(**{PARAMETER: ""}))
-            chips.append(chip)
-        return chips
+        return self.filter.chips(self.query)
 
     @property
     def is_narrowed(self) -> bool:

@@ -150,10 +150,13 @@ class TenantFilterSet(django_filters.FilterSet):
             rest = query.copy()
             for gone in (name, *self.go_together.get(name, ()), "cursor", "result"):
                 rest.pop(gone, None)
+            if name in self.remembered:
+                rest[name] = ""
             chips.append(Chip(key, text, f"?{rest.urlencode()}"))
         return chips
 
     not_as_chips: ClassVar[tuple[str, ...]] = ()
+    remembered: ClassVar[tuple[str, ...]] = ("project",)  # by the session: an empty one says all
     go_together: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def words_for(self, name: str, value: Any) -> tuple[str, str]:

@@ -13,7 +13,7 @@ def lead():
 
 
 @pytest.fixture
-def client(lead):
+def as_lead(lead):
     """A browser in which the lead is signed in."""
     return signed_in(lead)
 

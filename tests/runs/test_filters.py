@@ -188,7 +188,7 @@ def test_chips_say_what_is_on_and_how_to_be_without_it():
 
     assert [(chip.key, chip.value, chip.remove_url) for chip in chips] == [
         ("Status", "Failed, Partial", "?project=support-bot&sort=name"),
-        ("Project", "Support bot", "?status=failed&status=partial&sort=name"),
+        ("Project", "Support bot", "?status=failed&status=partial&sort=name&project="),
     ]
 
 

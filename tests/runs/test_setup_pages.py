@@ -109,10 +109,10 @@ def doors(noun, thing):
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_a_stranger_finds_nothing(client, noun):
+def test_a_stranger_finds_nothing(as_lead, noun):
     theirs = make_thing(noun, make_organization())
 
-    statuses = {(method, url): getattr(client, method)(url).status_code for method, url in doors(noun, theirs)}
+    statuses = {(method, url): getattr(as_lead, method)(url).status_code for method, url in doors(noun, theirs)}
 
     assert set(statuses.values()) == {404}
     theirs.refresh_from_db()
@@ -142,23 +142,23 @@ def test_who_only_reads_makes_nothing(lead, noun):
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_a_deleted_thing_is_gone(client, lead, noun):
+def test_a_deleted_thing_is_gone(as_lead, lead, noun):
     thing = make_thing(noun, lead.organization)
     thing.mark_deleted()
 
-    assert client.get(reverse(f"runs:{noun}-detail", args=[thing.pk])).status_code == 404
+    assert as_lead.get(reverse(f"runs:{noun}-detail", args=[thing.pk])).status_code == 404
 
 
 @pytest.mark.parametrize("key", ["nope", "%00", "a%2Fb", "01a2", "+1", "١"])
-def test_no_odd_id_breaks_a_page(client, key):
-    assert client.get(f"/projects/{key}/").status_code == 404
+def test_no_odd_id_breaks_a_page(as_lead, key):
+    assert as_lead.get(f"/projects/{key}/").status_code == 404
 
 
-def test_a_thing_is_found_by_the_senders_own_id(client, lead):
+def test_a_thing_is_found_by_the_senders_own_id(as_lead, lead):
     mine = make_endpoint(make_project(lead.organization), external_id="endpoint-123", name="Mine")
     make_endpoint(make_project(), external_id="endpoint-123", name="Theirs")
 
-    page = client.get("/endpoints/endpoint-123/")
+    page = as_lead.get("/endpoints/endpoint-123/")
 
     assert (page.status_code, str(mine.pk) in page.content.decode()) == (200, True)
 
@@ -167,17 +167,17 @@ def test_a_thing_is_found_by_the_senders_own_id(client, lead):
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_a_thing_goes_into_the_archive_and_comes_back(client, lead, noun):
+def test_a_thing_goes_into_the_archive_and_comes_back(as_lead, lead, noun):
     thing = make_thing(noun, lead.organization)
     archive, restore, detail = (
         reverse(f"runs:{noun}-{name}", args=[thing.pk]) for name in ("archive", "restore", "detail")
     )
 
-    archived = client.post(archive, follow=True)
+    archived = as_lead.post(archive, follow=True)
     thing.refresh_from_db()
     was_archived = thing.archived_at is not None
-    banner = "It is out of the lists" in client.get(detail).content.decode()
-    client.post(restore)
+    banner = "It is out of the lists" in as_lead.get(detail).content.decode()
+    as_lead.post(restore)
     thing.refresh_from_db()
 
     assert (archived.status_code, was_archived, banner, thing.archived_at) == (200, True, True, None)
@@ -185,26 +185,26 @@ def test_a_thing_goes_into_the_archive_and_comes_back(client, lead, noun):
     assert last_event()[0].endswith(".restored")
 
 
-def test_the_default_project_stays(client, lead):
+def test_the_default_project_stays(as_lead, lead):
     project = Project.default_of(lead.organization)
 
-    response = client.post(reverse("runs:project-archive", args=[project.pk]))
+    response = as_lead.post(reverse("runs:project-archive", args=[project.pk]))
 
     assert response.status_code == 400
     assert "cannot be archived" in response.content.decode()
 
 
-def test_reading_archives_nothing(client, lead):
+def test_reading_archives_nothing(as_lead, lead):
     thing = make_thing("endpoint", lead.organization)
 
-    assert client.get(reverse("runs:endpoint-archive", args=[thing.pk])).status_code == 405
+    assert as_lead.get(reverse("runs:endpoint-archive", args=[thing.pk])).status_code == 405
 
 
 # --- what every form promises -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_saving_a_form_as_it_was_shown_changes_nothing(client, lead, noun):
+def test_saving_a_form_as_it_was_shown_changes_nothing(as_lead, lead, noun):
     thing = make_thing(noun, lead.organization)
     if noun == "evaluator":
         thing.definition = {"heuristic": "regex", "settings": {"pattern": "a\nb", "flags": ["s"]}, "came_with": [1]}
@@ -212,13 +212,13 @@ def test_saving_a_form_as_it_was_shown_changes_nothing(client, lead, noun):
         thing.save()
     url = reverse(f"runs:{noun}-edit", args=[thing.pk])
 
-    response = client.post(url, values_shown(client.get(url)))
+    response = as_lead.post(url, values_shown(as_lead.get(url)))
 
     assert (response.status_code, last_event()) == (302, None)
 
 
 @pytest.mark.parametrize("noun", ["project", "test-set", "evaluator", "endpoint", "configuration"])
-def test_an_empty_form_says_what_is_missing(client, lead, noun):
+def test_an_empty_form_says_what_is_missing(as_lead, lead, noun):
     project = make_project(lead.organization)
     model = {
         "project": Project,
@@ -229,7 +229,7 @@ def test_an_empty_form_says_what_is_missing(client, lead, noun):
     }[noun]
     before = model.objects.count()
 
-    response = client.post(f"{reverse(f'runs:{noun}-create')}?project={project.slug}", {})
+    response = as_lead.post(f"{reverse(f'runs:{noun}-create')}?project={project.slug}", {})
 
     assert (response.status_code, model.objects.count()) == (422, before)
     assert errors_in(response)["name"] == "Enter the name."
@@ -237,39 +237,39 @@ def test_an_empty_form_says_what_is_missing(client, lead, noun):
 
 @pytest.mark.parametrize("noun", ["project", "test-set", "evaluator", "endpoint", "configuration"])
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "   "])
-def test_a_name_that_cannot_be_kept_is_refused(client, lead, noun, name):
+def test_a_name_that_cannot_be_kept_is_refused(as_lead, lead, noun, name):
     thing = make_thing(noun, lead.organization)
     url = reverse(f"runs:{noun}-edit", args=[thing.pk])
 
-    response = client.post(url, {**values_shown(client.get(url)), "name": name})
+    response = as_lead.post(url, {**values_shown(as_lead.get(url)), "name": name})
 
     assert (response.status_code, "name" in errors_in(response)) == (422, True)
 
 
 @pytest.mark.parametrize("noun", ["project", "test-set", "evaluator", "endpoint", "configuration"])
-def test_an_owner_from_elsewhere_is_refused(client, lead, noun):
+def test_an_owner_from_elsewhere_is_refused(as_lead, lead, noun):
     thing = make_thing(noun, lead.organization)
     stranger = make_actor().user
     url = reverse(f"runs:{noun}-edit", args=[thing.pk])
 
-    response = client.post(url, {**values_shown(client.get(url)), "owner": stranger.pk})
+    response = as_lead.post(url, {**values_shown(as_lead.get(url)), "owner": stranger.pk})
 
     assert (response.status_code, "owner" in errors_in(response)) == (422, True)
     assert str(stranger) not in response.content.decode()
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_nobody_overwrites_what_they_have_not_seen(client, lead, noun):
+def test_nobody_overwrites_what_they_have_not_seen(as_lead, lead, noun):
     thing = make_thing(noun, lead.organization)
     url = reverse(f"runs:{noun}-edit", args=[thing.pk])
-    mine, theirs = (values_shown(client.get(url)) for _ in range(2))
+    mine, theirs = (values_shown(as_lead.get(url)) for _ in range(2))
     colleague = make_actor(lead.organization, name="Hana Sato")
     signed_in(colleague).post(url, {**theirs, "name": "Hers"})
 
-    refused = client.post(url, {**mine, "name": "Mine"})
+    refused = as_lead.post(url, {**mine, "name": "Mine"})
     thing.refresh_from_db()
     name_then = thing.name
-    again = client.post(url, {**values_shown(refused), "name": "Mine"})
+    again = as_lead.post(url, {**values_shown(refused), "name": "Mine"})
     thing.refresh_from_db()
 
     assert (refused.status_code, name_then) == (422, "Hers")
@@ -278,11 +278,11 @@ def test_nobody_overwrites_what_they_have_not_seen(client, lead, noun):
 
 
 @pytest.mark.parametrize("noun", ["test-set", "evaluator", "endpoint"])
-def test_nothing_is_made_in_a_project_of_strangers(client, noun):
+def test_nothing_is_made_in_a_project_of_strangers(as_lead, noun):
     theirs = make_project()
     values = {"test-set": {"name": "Set", "kind": "Single-Turn"}, "evaluator": EVALUATOR, "endpoint": ENDPOINT}[noun]
 
-    response = client.post(reverse(f"runs:{noun}-create"), {**values, "project": theirs.pk})
+    response = as_lead.post(reverse(f"runs:{noun}-create"), {**values, "project": theirs.pk})
 
     assert (response.status_code, list(errors_in(response))) == (422, ["project"])
     assert TestSet.objects.count() + Evaluator.objects.count() + Endpoint.objects.count() == 0
@@ -291,8 +291,8 @@ def test_nothing_is_made_in_a_project_of_strangers(client, noun):
 # --- projects ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_project_is_made_and_becomes_the_current_one(client, lead):
-    response = client.post(
+def test_a_project_is_made_and_becomes_the_current_one(as_lead, lead):
+    response = as_lead.post(
         reverse("runs:project-create"), {"name": "Support bot", "labels": "eu, support, eu", "branch": "main"}
     )
 
@@ -308,15 +308,15 @@ def test_a_project_is_made_and_becomes_the_current_one(client, lead):
     assert last_event() == ("project.created", {})
 
 
-def test_a_new_form_suggests_its_maker_as_owner(client, lead):
-    assert values_shown(client.get(reverse("runs:project-create")))["owner"] == [str(lead.user.pk)]
+def test_a_new_form_suggests_its_maker_as_owner(as_lead, lead):
+    assert values_shown(as_lead.get(reverse("runs:project-create")))["owner"] == [str(lead.user.pk)]
 
 
-def test_a_project_is_renamed_and_keeps_its_slug(client, lead):
+def test_a_project_is_renamed_and_keeps_its_slug(as_lead, lead):
     project = make_project(lead.organization, slug="bot")
     url = reverse("runs:project-edit", args=[project.pk])
 
-    client.post(url, {**values_shown(client.get(url)), "name": "Better bot"})
+    as_lead.post(url, {**values_shown(as_lead.get(url)), "name": "Better bot"})
 
     project.refresh_from_db()
     assert (project.name, project.slug) == ("Better bot", "bot")
@@ -326,10 +326,10 @@ def test_a_project_is_renamed_and_keeps_its_slug(client, lead):
 # --- test sets and their cases ----------------------------------------------------------------------------------------
 
 
-def test_a_test_set_is_made_in_a_project(client, lead):
+def test_a_test_set_is_made_in_a_project(as_lead, lead):
     project = make_project(lead.organization)
 
-    client.post(
+    as_lead.post(
         reverse("runs:test-set-create"),
         {"name": "Regression", "project": project.pk, "kind": "Multi-Turn", "tags": "nightly"},
     )
@@ -344,10 +344,10 @@ def test_a_test_set_is_made_in_a_project(client, lead):
     )
 
 
-def test_a_text_case_is_added(client, lead):
+def test_a_text_case_is_added(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization))
 
-    response = client.post(
+    response = as_lead.post(
         reverse("runs:case-create", args=[test_set.pk]), {**CASE, "tags": "refunds", "topic": "Returns"}
     )
 
@@ -362,26 +362,26 @@ def test_a_text_case_is_added(client, lead):
     assert (response.status_code, list(test_set.cases.all())) == (302, [case])
 
 
-def test_a_case_without_an_expectation_expects_nothing(client, lead):
+def test_a_case_without_an_expectation_expects_nothing(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization))
 
-    client.post(reverse("runs:case-create", args=[test_set.pk]), {**CASE, "expected": ""})
+    as_lead.post(reverse("runs:case-create", args=[test_set.pk]), {**CASE, "expected": ""})
 
     assert Case.objects.get().expected is None
 
 
-def test_a_text_that_looks_like_json_stays_text(client, lead):
+def test_a_text_that_looks_like_json_stays_text(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization))
 
-    client.post(reverse("runs:case-create", args=[test_set.pk]), {**CASE, "inputs": '{"a": 1}'})
+    as_lead.post(reverse("runs:case-create", args=[test_set.pk]), {**CASE, "inputs": '{"a": 1}'})
 
     assert Case.objects.get().inputs == {"input": '{"a": 1}'}
 
 
-def test_a_json_case_is_added(client, lead):
+def test_a_json_case_is_added(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization))
 
-    client.post(
+    as_lead.post(
         reverse("runs:case-create", args=[test_set.pk]),
         {**CASE, "inputs_as": "json", "inputs": '{"question": "Why?", "n": [1, 2.5, null]}'},
     )
@@ -404,10 +404,10 @@ def test_a_json_case_is_added(client, lead):
         ("", "Say what is asked."),
     ],
 )
-def test_json_that_cannot_be_kept_is_refused_under_its_field(client, lead, text, problem):
+def test_json_that_cannot_be_kept_is_refused_under_its_field(as_lead, lead, text, problem):
     test_set = make_test_set(make_project(lead.organization))
 
-    response = client.post(
+    response = as_lead.post(
         reverse("runs:case-create", args=[test_set.pk]), {**CASE, "inputs_as": "json", "inputs": text}
     )
 
@@ -415,47 +415,47 @@ def test_json_that_cannot_be_kept_is_refused_under_its_field(client, lead, text,
     assert problem in errors_in(response)["inputs"]
 
 
-def test_a_conversation_may_have_a_plan_instead_of_an_input(client, lead):
+def test_a_conversation_may_have_a_plan_instead_of_an_input(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization))
     url = reverse("runs:case-create", args=[test_set.pk])
     values = {**CASE, "kind": "Multi-Turn", "inputs": ""}
 
-    refused = client.post(url, values)
-    client.post(url, {**values, "goal": "Get the money back", "max_turns": "6"})
+    refused = as_lead.post(url, values)
+    as_lead.post(url, {**values, "goal": "Get the money back", "max_turns": "6"})
 
     assert refused.status_code == 422
     case = Case.objects.get()
     assert (case.inputs, case.plan) == ({}, {"goal": "Get the money back", "max_turns": 6})
 
 
-def test_a_conversation_keeps_what_its_plan_says_besides(client, lead):
+def test_a_conversation_keeps_what_its_plan_says_besides(as_lead, lead):
     case = make_case(make_project(lead.organization), kind="Multi-Turn", plan={"goal": "A", "persona": "angry"})
     url = reverse("runs:case-edit", args=[case.pk])
 
-    client.post(url, {**values_shown(client.get(url)), "goal": "B"})
+    as_lead.post(url, {**values_shown(as_lead.get(url)), "goal": "B"})
 
     case.refresh_from_db()
     assert case.plan == {"goal": "B", "persona": "angry"}
 
 
-def test_a_used_case_becomes_a_new_revision_and_shows_its_history(client, lead):
+def test_a_used_case_becomes_a_new_revision_and_shows_its_history(as_lead, lead):
     run = make_run(make_project(lead.organization))
     case = make_case(run.project, inputs={"input": "May I return it after 30 days?"})
     make_result(run, case=case.pk)
     url = reverse("runs:case-edit", args=[case.pk])
 
-    client.post(url, {**values_shown(client.get(url)), "inputs": "May I return it after 60 days?"})
+    as_lead.post(url, {**values_shown(as_lead.get(url)), "inputs": "May I return it after 60 days?"})
 
     case.refresh_from_db()
-    page = client.get(reverse("runs:case-detail", args=[case.pk])).content.decode()
+    page = as_lead.get(reverse("runs:case-detail", args=[case.pk])).content.decode()
     assert case.revision == 2
     assert "<del>30</del><ins>60</ins>" in page
 
 
-def test_lines_are_pasted_as_cases(client, lead):
+def test_lines_are_pasted_as_cases(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization), cases=1)
 
-    response = client.post(
+    response = as_lead.post(
         reverse("runs:case-paste", args=[test_set.pk]), {"form": "lines", "text": "One?\r\n\r\n  Two?  \r\n"}
     )
 
@@ -463,7 +463,7 @@ def test_lines_are_pasted_as_cases(client, lead):
     assert (response.status_code, asked) == (302, [{"input": "One?"}, {"input": "Two?"}])
 
 
-def test_json_lines_are_pasted_as_cases(client, lead):
+def test_json_lines_are_pasted_as_cases(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization))
     text = (
         '{"input": "A", "expected": "B", "name": "First", "id": "a", "tags": ["x"], "source": "mail"}\n'
@@ -471,7 +471,7 @@ def test_json_lines_are_pasted_as_cases(client, lead):
         '"Just a text"\n'
     )
 
-    client.post(reverse("runs:case-paste", args=[test_set.pk]), {"form": "jsonl", "text": text})
+    as_lead.post(reverse("runs:case-paste", args=[test_set.pk]), {"form": "jsonl", "text": text})
 
     found = Case.objects.order_by("number").values_list(
         "name", "external_id", "inputs", "expected", "tags", "attributes"
@@ -483,10 +483,10 @@ def test_json_lines_are_pasted_as_cases(client, lead):
     ]
 
 
-def test_looking_at_pasted_cases_adds_none(client, lead):
+def test_looking_at_pasted_cases_adds_none(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization))
 
-    response = client.post(
+    response = as_lead.post(
         reverse("runs:case-paste", args=[test_set.pk]), {"form": "lines", "text": "One?\nTwo?", "preview": "1"}
     )
 
@@ -494,23 +494,23 @@ def test_looking_at_pasted_cases_adds_none(client, lead):
     assert "Add 2 cases" in response.content.decode()
 
 
-def test_one_wrong_line_adds_nothing_and_is_named(client, lead):
+def test_one_wrong_line_adds_nothing_and_is_named(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization))
     lines = ['{"input": "A"}', '{"output": "B"}', "[1]", '{"input": "C", "id": "a"}', '{"input": "D", "id": "a"}']
     text = "\n".join([*lines, '{"input": "\\u0000"}'])
 
-    response = client.post(reverse("runs:case-paste", args=[test_set.pk]), {"form": "jsonl", "text": text})
+    response = as_lead.post(reverse("runs:case-paste", args=[test_set.pk]), {"form": "jsonl", "text": text})
 
     named = re.findall(r"<b>Line (\d+)</b>", response.content.decode())
     assert (response.status_code, named, Case.objects.count()) == (422, ["2", "3", "5", "6"], 0)
     assert errors_in(response)["text"] == "4 lines have a mistake. Nothing was added."
 
 
-def test_a_pasted_id_of_another_project_adds_nothing(client, lead):
+def test_a_pasted_id_of_another_project_adds_nothing(as_lead, lead):
     make_case(make_project(lead.organization), external_id="a")
     test_set = make_test_set(make_project(lead.organization))
 
-    response = client.post(
+    response = as_lead.post(
         reverse("runs:case-paste", args=[test_set.pk]), {"form": "jsonl", "text": '{"input": "A", "id": "a"}'}
     )
 
@@ -518,82 +518,82 @@ def test_a_pasted_id_of_another_project_adds_nothing(client, lead):
     assert "another project" in errors_in(response)["text"]
 
 
-def test_cases_are_taken_out_of_a_set(client, lead):
+def test_cases_are_taken_out_of_a_set(as_lead, lead):
     test_set = make_test_set(make_project(lead.organization), cases=3)
     first, second, third = test_set.cases.order_by("number")
 
-    client.post(reverse("runs:test-set-case-remove", args=[test_set.pk]), {"case": [first.pk, third.pk]})
+    as_lead.post(reverse("runs:test-set-case-remove", args=[test_set.pk]), {"case": [first.pk, third.pk]})
 
     assert (list(test_set.cases.all()), Case.objects.count()) == ([second], 3)
 
 
-def test_all_cases_that_a_search_finds_are_taken_out(client, lead):
+def test_all_cases_that_a_search_finds_are_taken_out(as_lead, lead):
     project = make_project(lead.organization)
     test_set = make_test_set(project)
     for name in ("Refund A", "Refund B", "Parcel"):
         make_case(project, test_set, name=name)
 
-    client.post(f"{reverse('runs:test-set-case-remove', args=[test_set.pk])}?q=refund", {"select": "all"})
+    as_lead.post(f"{reverse('runs:test-set-case-remove', args=[test_set.pk])}?q=refund", {"select": "all"})
 
     assert [case.name for case in test_set.cases.all()] == ["Parcel"]
 
 
 @pytest.mark.parametrize("name", ["test-set-case-remove", "test-set-case-move"])
-def test_a_case_from_elsewhere_in_a_selection_changes_nothing(client, lead, name):
+def test_a_case_from_elsewhere_in_a_selection_changes_nothing(as_lead, lead, name):
     test_set = make_test_set(make_project(lead.organization), cases=2)
     theirs = make_case(make_project())
     first = test_set.cases.order_by("number").first()
 
-    response = client.post(reverse(f"runs:{name}", args=[test_set.pk]), {"case": [first.pk, theirs.pk], "to": "2"})
+    response = as_lead.post(reverse(f"runs:{name}", args=[test_set.pk]), {"case": [first.pk, theirs.pk], "to": "2"})
 
     assert (response.status_code, test_set.cases.count(), last_event()) == (400, 2, None)
 
 
 @pytest.mark.parametrize("values", [{}, {"case": "nonsense"}, {"case": "\0"}])
-def test_a_selection_of_nothing_is_refused(client, lead, values):
+def test_a_selection_of_nothing_is_refused(as_lead, lead, values):
     test_set = make_test_set(make_project(lead.organization), cases=2)
 
-    response = client.post(reverse("runs:test-set-case-remove", args=[test_set.pk]), values)
+    response = as_lead.post(reverse("runs:test-set-case-remove", args=[test_set.pk]), values)
 
     assert (response.status_code, test_set.cases.count()) == (400, 2)
 
 
 @pytest.mark.parametrize(("values", "order"), [({"to": "1"}, [3, 1, 2]), ({"place": "2"}, [1, 3, 2])])
-def test_cases_are_put_in_order(client, lead, values, order):
+def test_cases_are_put_in_order(as_lead, lead, values, order):
     test_set = make_test_set(make_project(lead.organization), cases=3)
     last = test_set.cases.get(number=3)
 
-    client.post(reverse("runs:test-set-case-move", args=[test_set.pk]), {"case": last.pk, **values})
+    as_lead.post(reverse("runs:test-set-case-move", args=[test_set.pk]), {"case": last.pk, **values})
 
     assert [case.number for case in test_set.cases.order_by("memberships__position")] == order
 
 
 @pytest.mark.parametrize("place", ["", "x", "-1", "1.5", "٣", "9" * 30])
-def test_a_place_is_a_whole_number(client, lead, place):
+def test_a_place_is_a_whole_number(as_lead, lead, place):
     test_set = make_test_set(make_project(lead.organization), cases=2)
     case = test_set.cases.first()
 
-    response = client.post(reverse("runs:test-set-case-move", args=[test_set.pk]), {"case": case.pk, "place": place})
+    response = as_lead.post(reverse("runs:test-set-case-move", args=[test_set.pk]), {"case": case.pk, "place": place})
 
     assert response.status_code == 400
 
 
-def test_cases_join_a_set_of_their_project(client, lead):
+def test_cases_join_a_set_of_their_project(as_lead, lead):
     project = make_project(lead.organization)
     test_set = make_test_set(project)
     cases = [make_case(project) for _ in range(2)]
 
-    client.post(reverse("runs:case-join"), {"case": [case.pk for case in cases], "test_set": test_set.pk})
+    as_lead.post(reverse("runs:case-join"), {"case": [case.pk for case in cases], "test_set": test_set.pk})
 
     assert list(test_set.cases.order_by("number")) == cases
 
 
-def test_cases_join_no_set_of_another_project_or_organisation(client, lead):
+def test_cases_join_no_set_of_another_project_or_organisation(as_lead, lead):
     case = make_case(make_project(lead.organization))
     sets = [make_test_set(make_project(lead.organization)), make_test_set(make_project())]
 
     statuses = [
-        client.post(reverse("runs:case-join"), {"case": case.pk, "test_set": test_set.pk}).status_code
+        as_lead.post(reverse("runs:case-join"), {"case": case.pk, "test_set": test_set.pk}).status_code
         for test_set in sets
     ]
 
@@ -603,10 +603,10 @@ def test_cases_join_no_set_of_another_project_or_organisation(client, lead):
 # --- evaluators -------------------------------------------------------------------------------------------------------
 
 
-def test_an_ai_judge_is_made(client, lead):
+def test_an_ai_judge_is_made(as_lead, lead):
     project = make_project(lead.organization)
 
-    client.post(reverse("runs:evaluator-create"), {**EVALUATOR, "project": project.pk, "model": "judge-1"})
+    as_lead.post(reverse("runs:evaluator-create"), {**EVALUATOR, "project": project.pk, "model": "judge-1"})
 
     made = Evaluator.objects.get()
     assert (made.name, made.project, made.who, made.threshold, made.definition, made.version) == (
@@ -619,13 +619,13 @@ def test_an_ai_judge_is_made(client, lead):
     )
 
 
-def test_without_a_project_it_is_a_template(client, lead):
-    client.post(reverse("runs:evaluator-create"), EVALUATOR)
+def test_without_a_project_it_is_a_template(as_lead, lead):
+    as_lead.post(reverse("runs:evaluator-create"), EVALUATOR)
 
     assert Evaluator.objects.get().project is None
 
 
-def test_a_template_is_copied_into_a_project(client, lead):
+def test_a_template_is_copied_into_a_project(as_lead, lead):
     template = make_evaluator(
         make_project(lead.organization), name="Politeness", who="human", definition={"question": "Polite?"}
     )
@@ -633,7 +633,7 @@ def test_a_template_is_copied_into_a_project(client, lead):
     project = make_project(lead.organization)
     url = f"{reverse('runs:evaluator-create')}?from={template.pk}&project={project.slug}"
 
-    client.post(url, values_shown(client.get(url)))
+    as_lead.post(url, values_shown(as_lead.get(url)))
 
     copy = Evaluator.objects.get(project=project)
     assert (copy.name, copy.who, copy.definition, copy.owner) == (
@@ -644,10 +644,10 @@ def test_a_template_is_copied_into_a_project(client, lead):
     )
 
 
-def test_nothing_of_strangers_is_copied(client):
+def test_nothing_of_strangers_is_copied(as_lead):
     theirs = make_evaluator(make_project())
 
-    assert client.get(reverse("runs:evaluator-create"), {"from": theirs.pk}).status_code == 404
+    assert as_lead.get(reverse("runs:evaluator-create"), {"from": theirs.pk}).status_code == 404
 
 
 OPTIONS = {
@@ -664,8 +664,8 @@ OPTIONS = {
 }
 
 
-def test_a_label_has_options_in_their_order(client, lead):
-    client.post(reverse("runs:evaluator-create"), {**EVALUATOR, "value_type": "label", **OPTIONS})
+def test_a_label_has_options_in_their_order(as_lead, lead):
+    as_lead.post(reverse("runs:evaluator-create"), {**EVALUATOR, "value_type": "label", **OPTIONS})
 
     made = Evaluator.objects.get()
     assert made.options == [
@@ -676,8 +676,8 @@ def test_a_label_has_options_in_their_order(client, lead):
     assert (made.verdict(None, "good"), made.verdict(None, "Bad"), made.verdict(None, "Other")) == (True, False, None)
 
 
-def test_more_rows_for_options_save_nothing_and_keep_what_was_typed(client, lead):
-    response = client.post(
+def test_more_rows_for_options_save_nothing_and_keep_what_was_typed(as_lead, lead):
+    response = as_lead.post(
         reverse("runs:evaluator-create"), {**EVALUATOR, "name": "", "value_type": "label", **OPTIONS, "more": "1"}
     )
 
@@ -697,15 +697,17 @@ def test_more_rows_for_options_save_nothing_and_keep_what_was_typed(client, lead
         ({"option-1-passes": "perhaps"}, "option-1-passes"),
     ],
 )
-def test_a_wrong_option_is_refused_in_its_row(client, lead, changes, wrong):
-    response = client.post(reverse("runs:evaluator-create"), {**EVALUATOR, "value_type": "label", **OPTIONS, **changes})
+def test_a_wrong_option_is_refused_in_its_row(as_lead, lead, changes, wrong):
+    response = as_lead.post(
+        reverse("runs:evaluator-create"), {**EVALUATOR, "value_type": "label", **OPTIONS, **changes}
+    )
 
     assert (response.status_code, Evaluator.objects.count()) == (422, 0)
     assert list(errors_in(response)) == ["value_type", wrong]
 
 
-def test_a_label_needs_something_to_choose_from(client, lead):
-    response = client.post(reverse("runs:evaluator-create"), {**EVALUATOR, "value_type": "label"})
+def test_a_label_needs_something_to_choose_from(as_lead, lead):
+    response = as_lead.post(reverse("runs:evaluator-create"), {**EVALUATOR, "value_type": "label"})
 
     assert (response.status_code, list(errors_in(response))) == (422, ["value_type"])
 
@@ -713,8 +715,8 @@ def test_a_label_needs_something_to_choose_from(client, lead):
 @pytest.mark.parametrize(
     "data", [{"option-TOTAL_FORMS": "9999999"}, {"option-TOTAL_FORMS": "x"}, {"option-TOTAL_FORMS": ""}]
 )
-def test_a_form_that_was_tampered_with_is_refused(client, lead, data):
-    response = client.post(reverse("runs:evaluator-create"), {**EVALUATOR, "value_type": "label", **OPTIONS, **data})
+def test_a_form_that_was_tampered_with_is_refused(as_lead, lead, data):
+    response = as_lead.post(reverse("runs:evaluator-create"), {**EVALUATOR, "value_type": "label", **OPTIONS, **data})
 
     assert response.status_code in (302, 422)
     assert Evaluator.objects.count() == (1 if response.status_code == 302 else 0)
@@ -746,25 +748,25 @@ def test_a_form_that_was_tampered_with_is_refused(client, lead, data):
         ({"who": "oracle"}, {"who": "Select a valid choice. oracle is not one of the available choices."}),
     ],
 )
-def test_a_wrong_evaluator_is_refused(client, lead, changes, wrong):
-    response = client.post(reverse("runs:evaluator-create"), {**EVALUATOR, **changes})
+def test_a_wrong_evaluator_is_refused(as_lead, lead, changes, wrong):
+    response = as_lead.post(reverse("runs:evaluator-create"), {**EVALUATOR, **changes})
 
     assert (response.status_code, errors_in(response), Evaluator.objects.count()) == (422, wrong, 0)
 
 
-def test_a_name_is_given_once_in_a_project(client, lead):
+def test_a_name_is_given_once_in_a_project(as_lead, lead):
     here, there = make_project(lead.organization, name="Here"), make_project(lead.organization)
     make_evaluator(here, name="Groundedness")
     url = reverse("runs:evaluator-create")
 
-    again = client.post(url, {**EVALUATOR, "project": here.pk})
-    elsewhere = client.post(url, {**EVALUATOR, "project": there.pk})
+    again = as_lead.post(url, {**EVALUATOR, "project": here.pk})
+    elsewhere = as_lead.post(url, {**EVALUATOR, "project": there.pk})
 
     assert errors_in(again) == {"name": "There already is an evaluator of this name in “Here”."}
     assert elsewhere.status_code == 302
 
 
-def test_a_used_evaluator_becomes_a_new_version_and_shows_what_changed(client, lead):
+def test_a_used_evaluator_becomes_a_new_version_and_shows_what_changed(as_lead, lead):
     result = make_result(make_run(make_project(lead.organization)))
     evaluator = result.evaluations.get().evaluator
     Evaluator.objects.filter(pk=evaluator.pk).update(
@@ -772,23 +774,23 @@ def test_a_used_evaluator_becomes_a_new_version_and_shows_what_changed(client, l
     )
     url = reverse("runs:evaluator-edit", args=[evaluator.pk])
 
-    client.post(url, {**values_shown(client.get(url)), "prompt": "Is it very good?", "threshold": "0.9"})
+    as_lead.post(url, {**values_shown(as_lead.get(url)), "prompt": "Is it very good?", "threshold": "0.9"})
 
     evaluator.refresh_from_db()
-    page = client.get(reverse("runs:evaluator-detail", args=[evaluator.pk])).content.decode()
+    page = as_lead.get(reverse("runs:evaluator-detail", args=[evaluator.pk])).content.decode()
     assert (evaluator.version, evaluator.threshold) == (2, 0.9)
     assert evaluator.definition == {"prompt": "Is it very good?", "came_with": "an import"}
     assert re.search(r"<dt>Threshold</dt><dd>.*<del>50</del><ins>90</ins>", page)
     assert "<ins>very </ins>good?" in page
 
 
-def test_who_judges_decides_what_is_kept_of_how(client, lead):
+def test_who_judges_decides_what_is_kept_of_how(as_lead, lead):
     evaluator = make_evaluator(
         make_project(lead.organization), who="ai", definition={"prompt": "Good?", "model": "judge-1", "seen": 1}
     )
     url = reverse("runs:evaluator-edit", args=[evaluator.pk])
 
-    client.post(url, {**values_shown(client.get(url)), "who": "human", "question": "Good?"})
+    as_lead.post(url, {**values_shown(as_lead.get(url)), "who": "human", "question": "Good?"})
 
     evaluator.refresh_from_db()
     assert evaluator.definition == {"question": "Good?", "seen": 1}
@@ -797,10 +799,10 @@ def test_who_judges_decides_what_is_kept_of_how(client, lead):
 # --- endpoints --------------------------------------------------------------------------------------------------------
 
 
-def test_an_endpoint_is_made_and_its_secret_never_shown(client, lead):
+def test_an_endpoint_is_made_and_its_secret_never_shown(as_lead, lead):
     project = make_project(lead.organization)
 
-    client.post(
+    as_lead.post(
         reverse("runs:endpoint-create"),
         {
             **ENDPOINT,
@@ -820,13 +822,13 @@ def test_an_endpoint_is_made_and_its_secret_never_shown(client, lead):
         {"output": "$.answer"},
     )
     for name in ("detail", "edit", "list"):
-        page = client.get(reverse(f"runs:endpoint-{name}", args=[made.pk] if name != "list" else []))
+        page = as_lead.get(reverse(f"runs:endpoint-{name}", args=[made.pk] if name != "list" else []))
         assert "s3cret-t0ken" not in page.content.decode()
     assert "s3cret" not in str(list(AuditEvent.objects.values()))
 
 
-def test_a_refused_form_does_not_send_the_secret_back(client, lead):
-    response = client.post(reverse("runs:endpoint-create"), {**ENDPOINT, "name": "", "auth_token": "s3cret-t0ken"})
+def test_a_refused_form_does_not_send_the_secret_back(as_lead, lead):
+    response = as_lead.post(reverse("runs:endpoint-create"), {**ENDPOINT, "name": "", "auth_token": "s3cret-t0ken"})
 
     assert response.status_code == 422
     assert "s3cret" not in response.content.decode()
@@ -853,11 +855,11 @@ def secret_endpoint(organization):
         ({"url": "https://evil.net/chat", "auth_token": "n3w"}, "n3w"),
     ],
 )
-def test_a_secret_stays_with_its_address(client, lead, changes, kept):
+def test_a_secret_stays_with_its_address(as_lead, lead, changes, kept):
     endpoint = secret_endpoint(lead.organization)
     url = reverse("runs:endpoint-edit", args=[endpoint.pk])
 
-    response = client.post(url, {**values_shown(client.get(url)), **changes}, follow=True)
+    response = as_lead.post(url, {**values_shown(as_lead.get(url)), **changes}, follow=True)
 
     endpoint.refresh_from_db()
     assert (response.status_code, endpoint.secrets.get("auth_token")) == (200, kept)
@@ -901,28 +903,28 @@ def test_a_secret_stays_with_its_address(client, lead, changes, kept):
         ({"method": "TRACE"}, "method"),
     ],
 )
-def test_a_wrong_endpoint_is_refused_under_its_field(client, lead, changes, wrong):
+def test_a_wrong_endpoint_is_refused_under_its_field(as_lead, lead, changes, wrong):
     project = make_project(lead.organization)
 
-    response = client.post(reverse("runs:endpoint-create"), {**ENDPOINT, "project": project.pk, **changes})
+    response = as_lead.post(reverse("runs:endpoint-create"), {**ENDPOINT, "project": project.pk, **changes})
 
     assert (response.status_code, list(errors_in(response)), Endpoint.objects.count()) == (422, [wrong], 0)
 
 
-def test_an_endpoint_of_the_sdk_needs_no_address(client, lead):
+def test_an_endpoint_of_the_sdk_needs_no_address(as_lead, lead):
     project = make_project(lead.organization)
 
-    client.post(
+    as_lead.post(
         reverse("runs:endpoint-create"), {**ENDPOINT, "project": project.pk, "connection_type": "SDK", "url": ""}
     )
 
     assert Endpoint.objects.get().url == ""
 
 
-def test_a_credential_among_the_headers_is_covered(client, lead):
+def test_a_credential_among_the_headers_is_covered(as_lead, lead):
     endpoint = make_endpoint(make_project(lead.organization), request_headers={"Authorization": "Bearer abc", "X": "y"})
 
-    page = client.get(reverse("runs:endpoint-detail", args=[endpoint.pk])).content.decode()
+    page = as_lead.get(reverse("runs:endpoint-detail", args=[endpoint.pk])).content.decode()
 
     assert ("Bearer abc" in page, "••••••••" in page, ">y<" in page) == (False, True, True)
 
@@ -930,20 +932,20 @@ def test_a_credential_among_the_headers_is_covered(client, lead):
 # --- configurations ---------------------------------------------------------------------------------------------------
 
 
-def test_a_configuration_asks_for_its_project_first(client, lead):
+def test_a_configuration_asks_for_its_project_first(as_lead, lead):
     project = make_project(lead.organization, name="Support bot")
 
-    page = client.get(reverse("runs:configuration-create")).content.decode()
+    page = as_lead.get(reverse("runs:configuration-create")).content.decode()
 
     assert f'<option value="{project.slug}">Support bot</option>' in page
 
 
-def test_a_configuration_is_made(client, lead):
+def test_a_configuration_is_made(as_lead, lead):
     project = make_project(lead.organization)
     first, second, unused = (make_evaluator(project) for _ in range(3))
     test_set, endpoint = make_test_set(project), make_endpoint(project)
 
-    client.post(
+    as_lead.post(
         f"{reverse('runs:configuration-create')}?project={project.slug}",
         {
             "name": "Nightly",
@@ -968,13 +970,13 @@ def test_a_configuration_is_made(client, lead):
 
 @pytest.mark.parametrize("part", ["test_set", "endpoint", "evaluators"])
 @pytest.mark.parametrize("where", ["another project", "another organisation"])
-def test_a_configuration_uses_nothing_from_elsewhere(client, lead, part, where):
+def test_a_configuration_uses_nothing_from_elsewhere(as_lead, lead, part, where):
     configuration = make_configuration(make_project(lead.organization))
     elsewhere = make_project(lead.organization if where == "another project" else None)
     thing = {"test_set": make_test_set, "endpoint": make_endpoint, "evaluators": make_evaluator}[part](elsewhere)
     url = reverse("runs:configuration-edit", args=[configuration.pk])
 
-    response = client.post(url, {**values_shown(client.get(url)), part: thing.pk})
+    response = as_lead.post(url, {**values_shown(as_lead.get(url)), part: thing.pk})
 
     configuration.refresh_from_db()
     assert (response.status_code, list(errors_in(response))) == (422, [part])
@@ -992,35 +994,35 @@ def test_a_configuration_uses_nothing_from_elsewhere(client, lead, part, where):
         ({"other": "[]"}, "other"),
     ],
 )
-def test_wrong_parameters_are_refused(client, lead, changes, wrong):
+def test_wrong_parameters_are_refused(as_lead, lead, changes, wrong):
     configuration = make_configuration(make_project(lead.organization))
     url = reverse("runs:configuration-edit", args=[configuration.pk])
 
-    response = client.post(url, {**values_shown(client.get(url)), **changes})
+    response = as_lead.post(url, {**values_shown(as_lead.get(url)), **changes})
 
     assert (response.status_code, list(errors_in(response))) == (422, [wrong])
 
 
-def test_what_is_archived_but_used_stays_chosen(client, lead):
+def test_what_is_archived_but_used_stays_chosen(as_lead, lead):
     project = make_project(lead.organization)
     endpoint = make_endpoint(project)
     configuration = make_configuration(project, endpoint=endpoint)
     endpoint.archive()
     url = reverse("runs:configuration-edit", args=[configuration.pk])
 
-    client.post(url, {**values_shown(client.get(url)), "name": "New name"})
+    as_lead.post(url, {**values_shown(as_lead.get(url)), "name": "New name"})
 
     configuration.refresh_from_db()
     assert (configuration.name, configuration.endpoint) == ("New name", endpoint)
 
 
-def test_a_configuration_shows_its_latest_runs(client, lead):
+def test_a_configuration_shows_its_latest_runs(as_lead, lead):
     project = make_project(lead.organization)
     configuration = make_configuration(project)
     make_result(make_run(project, configuration=configuration, name="Monday"), passed=True)
     make_run(project, name="Of another one")
 
-    page = client.get(reverse("runs:configuration-detail", args=[configuration.pk])).content.decode()
+    page = as_lead.get(reverse("runs:configuration-detail", args=[configuration.pk])).content.decode()
 
     assert ("Monday" in page, "100.0" in page, "Of another one" in page) == (True, True, False)
 
@@ -1034,16 +1036,16 @@ def save(client, **values):
     )
 
 
-def test_a_view_is_kept_without_its_place_in_the_list(client, lead):
-    save(client, query="?status=failed&status=partial&cursor=abc&result=1&q=&tag=a%26b")
+def test_a_view_is_kept_without_its_place_in_the_list(as_lead, lead):
+    save(as_lead, query="?status=failed&status=partial&cursor=abc&result=1&q=&tag=a%26b")
 
     view = SavedView.objects.get()
     assert (view.query, view.user, view.shared) == ("status=failed&status=partial&tag=a%26b", lead.user, False)
 
 
-def test_saving_under_the_same_name_replaces_ones_own_view(client, lead):
-    save(client)
-    save(client, query="status=partial", shared="on")
+def test_saving_under_the_same_name_replaces_ones_own_view(as_lead, lead):
+    save(as_lead)
+    save(as_lead, query="status=partial", shared="on")
     save(signed_in(make_actor(lead.organization)), query="status=running")
 
     assert sorted(SavedView.objects.values_list("query", "shared")) == [
@@ -1052,14 +1054,14 @@ def test_saving_under_the_same_name_replaces_ones_own_view(client, lead):
     ]
 
 
-def test_a_view_is_private_until_it_is_shared(client, lead):
-    save(client)
+def test_a_view_is_private_until_it_is_shared(as_lead, lead):
+    save(as_lead)
     view = SavedView.objects.get()
     colleague, stranger = signed_in(make_actor(lead.organization, Role.VIEWER)), signed_in(make_actor())
-    seen = [[str(view.pk) in page(who) for who in (client, colleague, stranger)]]
+    seen = [["Nightly" in page(who) for who in (as_lead, colleague, stranger)]]
 
-    client.post(reverse("runs:view-share", args=[view.pk]), {"shared": "true"})
-    seen.append([str(view.pk) in page(who) for who in (client, colleague, stranger)])
+    as_lead.post(reverse("runs:view-share", args=[view.pk]), {"shared": "true"})
+    seen.append(["Nightly" in page(who) for who in (as_lead, colleague, stranger)])
 
     assert seen == [[True, False, False], [True, True, False]]
 
@@ -1069,8 +1071,8 @@ def page(client):
 
 
 @pytest.mark.parametrize("name", ["view-share", "view-delete"])
-def test_nobody_changes_a_view_of_somebody_else(client, lead, name):
-    save(client, shared="on")
+def test_nobody_changes_a_view_of_somebody_else(as_lead, lead, name):
+    save(as_lead, shared="on")
     view = SavedView.objects.get()
     others = [signed_in(make_actor(lead.organization, Role.ADMIN)), signed_in(make_actor())]
 
@@ -1080,10 +1082,10 @@ def test_nobody_changes_a_view_of_somebody_else(client, lead, name):
     assert (statuses, view.shared) == ([404, 404], True)
 
 
-def test_a_view_is_deleted(client, lead):
-    save(client)
+def test_a_view_is_deleted(as_lead, lead):
+    save(as_lead)
 
-    client.post(reverse("runs:view-delete", args=[SavedView.objects.get().pk]))
+    as_lead.post(reverse("runs:view-delete", args=[SavedView.objects.get().pk]))
 
     assert SavedView.objects.count() == 0
     assert last_event()[0] == "savedview.deleted"
@@ -1100,7 +1102,18 @@ def test_a_view_is_deleted(client, lead):
         {"name": "x" * 81},
     ],
 )
-def test_a_view_that_cannot_be_kept_is_refused(client, values):
-    response = save(client, **values)
+def test_a_view_that_cannot_be_kept_is_refused(as_lead, values):
+    response = save(as_lead, **values)
 
-    assert (response.status_code, SavedView.objects.count()) == (400, 0)
+    assert (response.status_code, SavedView.objects.count()) == (422, 0)
+
+
+def test_a_view_is_saved_from_a_dialog_over_the_list(as_lead):
+    headers = {"HX-Request": "true", "HX-Request-Type": "partial"}
+    url = reverse("runs:view-create")
+
+    dialog = as_lead.get(url, {"page": "runs", "query": "status=failed"}, headers=headers).content.decode()
+    saved = as_lead.post(url, {"page": "runs", "query": "status=failed", "name": "Failed"}, headers=headers)
+
+    assert ("<html" in dialog, 'value="status=failed"' in dialog) == (False, True)
+    assert (saved.status_code, saved.headers["HX-Redirect"]) == (204, "/runs/?status=failed")
