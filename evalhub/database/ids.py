@@ -1,15 +1,30 @@
 """Primary keys: UUIDs ordered by time, with version digit 4."""
 
 import secrets
+import threading
 import time
 from uuid import UUID
 
 _VERSION_4 = 0x4 << 76
 _VARIANT = 0x2 << 62
-_RANDOM_BITS = (0xFFF << 64) | ((1 << 62) - 1)
+_RANDOM_BITS = 74
+_LOW = (1 << 62) - 1
+
+_lock = threading.Lock()
+_last = (0, 0)
 
 
 def new_id() -> UUID:
-    """48 bits of Unix milliseconds, then random bits; version digit 4 (Gentrace's Node client accepts 1-5 only)."""
-    milliseconds = time.time_ns() // 1_000_000
-    return UUID(int=(milliseconds << 80) | _VERSION_4 | _VARIANT | (secrets.randbits(76) & _RANDOM_BITS))
+    """48 bits of Unix milliseconds, then random bits; version digit 4 (Gentrace's Node client accepts 1-5 only).
+
+    Within one process later ids are larger, also within a millisecond: there the random bits only ever grow.
+    """
+    global _last
+    with _lock:
+        milliseconds = max(time.time_ns() // 1_000_000, _last[0])
+        if milliseconds == _last[0]:
+            random = _last[1] + 1 + secrets.randbits(32)
+        else:
+            random = secrets.randbits(_RANDOM_BITS - 1)  # room to grow
+        _last = milliseconds, random
+    return UUID(int=(milliseconds << 80) | _VERSION_4 | (random >> 62) << 64 | _VARIANT | (random & _LOW))
