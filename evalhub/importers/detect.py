@@ -142,12 +142,11 @@ def detect_list(path: Path, limits: Limits) -> Format:
 def detect_object(path: Path, limits: Limits) -> Format:
     """By keys, read until they say enough; a JSONL file of one line ends here too."""
     seen: set[tuple[str, ...]] = set()
-    with mapped(path) as buffer:
-        for key in keys_of(buffer):
-            seen.add(key)
-            found = told_by(seen)
-            if found:
-                return found
+    for key in keys_of(mapped(path)):
+        seen.add(key)
+        found = told_by(seen)
+        if found:
+            return found
     return told_by_all(seen)
 
 

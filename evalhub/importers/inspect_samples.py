@@ -20,7 +20,8 @@ class SampleReader:
     """Turns samples of one log into records."""
 
     def __init__(self, header: dict[str, Any]) -> None:
-        self.task = text(as_dict(header.get("eval")).get("task"))
+        spec = as_dict(header.get("eval"))
+        self.task, self.model = text(spec.get("task")), text(spec.get("model"))
         self.scores = ScoreReader(header)
         self.unresolved = 0
 
@@ -42,7 +43,7 @@ class SampleReader:
         error = as_dict(sample.get("error"))
         used = as_dict(sample.get("model_usage"))
         if not used and output.get("usage"):  # logs of 2024 count per answer only
-            used = {text(output.get("model")) or "model": output["usage"]}
+            used = {self.model or text(output.get("model")) or "model": output["usage"]}
         usage = {model: usage_of(as_dict(of_model)) for model, of_model in used.items()}
         conversation = conversation_of(messages)
         spec = self.case(sample, inputs, expected)

@@ -6,7 +6,7 @@ import json
 import mmap
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,10 @@ def read_json_lines(path: Path, limits: Limits | None = None) -> Iterator[tuple[
             yield number, value
 
 
-@contextmanager
-def mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
-    """The file's bytes without reading them into memory."""
+def mapped(path: Path) -> mmap.mmap | bytes:
+    """The file's bytes without reading them into memory; let go of when nothing looks at them any more."""
     with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            yield b""
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-            yield buffer
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
 def keys_of(buffer: mmap.mmap | bytes, depth: int = 2) -> Iterator[tuple[str, ...]]:
@@ -104,19 +99,19 @@ def keys_of(buffer: mmap.mmap | bytes, depth: int = 2) -> Iterator[tuple[str, ..
 def elements_of(path: Path, at: tuple[str, ...], limits: Limits | None = None) -> Iterator[tuple[int, Any]]:
     """(number, value) of every element of the list at ``at`` in a JSON file, one after the other."""
     limits = limits or Limits.current()
-    with mapped(path) as buffer:
-        for number, (start, end) in enumerate(_element_spans(buffer, at), 1):
-            place = f"Element {number:,}"
-            if end - start > limits.record_bytes:
-                raise ImportProblem(f"is longer than {megabytes(limits.record_bytes)}", place=place)
-            yield number, parse_json(buffer[start:end].strip(), place)
+    buffer = mapped(path)
+    for number, (start, end) in enumerate(_element_spans(buffer, at), 1):
+        place = f"Element {number:,}"
+        if end - start > limits.record_bytes:
+            raise ImportProblem(f"is longer than {megabytes(limits.record_bytes)}", place=place)
+        yield number, parse_json(buffer[start:end].strip(), place)
 
 
 def count_elements(path: Path, at: tuple[str, ...], most: int = 1000) -> int:
     """How many elements the list at ``at`` has, up to ``most`` and as far as the file goes; none of them is parsed."""
     count = 0
-    with mapped(path) as buffer, suppress(ImportProblem):
-        for _ in islice(_element_spans(buffer, at), most):
+    with suppress(ImportProblem):
+        for _ in islice(_element_spans(mapped(path), at), most):
             count += 1
     return count
 

@@ -45,6 +45,11 @@ SEVERAL = frozenset(
 OF_EVALUATOR = frozenset({"score", "label", "passed", "explanation", "annotator", "rating"})
 TELLING = frozenset({"output", "error", "outcome", "score", "label", "passed", "rating"})
 
+NOTHING_TOLD = (
+    "Choose at least one column that holds an output, an error, an outcome or a judgement. "
+    "A table of cases alone is no run: it belongs into a test set."
+)
+
 GUESSES = (
     ("case", r"id|idx|index|case|case_?id|test_?id|sample_?id|question_?id|item"),
     ("input", r"input|inputs|question|prompt|query|user_?input|instruction|message|instance"),
@@ -140,7 +145,7 @@ class ColumnMapping:
             if role not in SEVERAL and roles.count(role) > 1:
                 raise ImportProblem(f"Only one column can be: {ROLES[role]}")
         if not TELLING & set(roles):
-            raise ImportProblem("Choose at least one column that holds an output, an error, an outcome or a judgement.")
+            raise ImportProblem(NOTHING_TOLD)
         if self.layout == LONG:
             for role in OF_EVALUATOR:
                 if roles.count(role) > 1 and role != "rating":
@@ -148,6 +153,10 @@ class ColumnMapping:
         elif "evaluator" in roles:
             raise ImportProblem("A column with evaluators' names needs the layout with one row a judgement.")
         else:
+            told = [(m.evaluator, m.role) for m in self.columns.values() if m.role in OF_EVALUATOR - {"rating"}]
+            for evaluator, role in told:
+                if told.count((evaluator, role)) > 1:
+                    raise ImportProblem(f"Only one column of {evaluator} can be: {ROLES[role]}")
             for evaluator, group in self.groups().items():
                 if not group.keys() & {"score", "label", "passed"}:
                     raise ImportProblem(f"{evaluator} has no column with a score, label or verdict.")
@@ -171,30 +180,43 @@ def meaning_of(name: str, said: Any) -> Meaning:
 def guess(columns: list[Column]) -> ColumnMapping:
     """A first proposal from the columns' names and kinds of values."""
     roles: dict[str, str] = {}
-    taken: set[str] = set()
+    inputs: set[str] = set()
     for column in columns:
         role = guessed_role(column)
-        if role in taken and role not in SEVERAL:
+        again = role == "input" and plain_name(column.name) in inputs  # the same thing once more, deeper inside
+        if again or (role in roles.values() and role not in SEVERAL):
             role = "metadata"
-        taken.add(role)
+        if role == "input":
+            inputs.add(plain_name(column.name))
         roles[column.name] = role
-    is_long = "evaluator" in taken and taken & {"score", "label", "passed"}
-    mapping = ColumnMapping(LONG if is_long else WIDE)
-    judged = {name for name, role in roles.items() if role in ("score", "label", "passed", "rating")}
-    alone = next(iter(judged)) if len(judged) == 1 else ""
-    for column in columns:
-        role = roles[column.name]
-        if role == "evaluator" and not is_long:
-            role = "metadata"
-        if role in ("explanation", "annotator") and not is_long:
-            role = role if alone and roles[alone] != "rating" else "metadata"
-        if is_long and role in OF_EVALUATOR and not re.fullmatch(pattern_of(role), plain_name(column.name)):
-            role = "metadata"  # numbers beside the one score of each row
-        evaluator = ""
-        if role in OF_EVALUATOR and not is_long:
-            evaluator = alone if role in ("explanation", "annotator") else evaluator_name(column.name, role)
-        mapping.columns[column.name] = Meaning(role, evaluator)
-    return mapping
+    taken = set(roles.values())
+    if "evaluator" in taken and taken & {"score", "label", "passed"}:
+        return ColumnMapping(LONG, {name: Meaning(long_role(name, role)) for name, role in roles.items()})
+    return ColumnMapping(WIDE, wide_meanings(roles))
+
+
+def long_role(name: str, role: str) -> str:
+    """Numbers beside the one score of each row are no judgements."""
+    fits = role not in OF_EVALUATOR or re.fullmatch(pattern_of(role), plain_name(name))
+    return role if fits else "metadata"
+
+
+def wide_meanings(roles: dict[str, str]) -> dict[str, Meaning]:
+    """Each judging column is an evaluator of its own; a lone one takes the explanation and the annotator."""
+    judging = [name for name, role in roles.items() if role in ("score", "label", "passed")]
+    alone = judging[0] if len(judging) == 1 else ""
+    names = evaluator_names([name for name in roles if name in judging])
+    meanings = {}
+    for name, role in roles.items():
+        if name in names:
+            meanings[name] = Meaning(role, names[name])
+        elif role == "rating":
+            meanings[name] = Meaning(role, rated_by(name))
+        elif role in ("explanation", "annotator") and alone:
+            meanings[name] = Meaning(role, names[alone])
+        else:
+            meanings[name] = Meaning("metadata" if role in ("explanation", "annotator", "evaluator") else role)
+    return meanings
 
 
 def guessed_role(column: Column) -> str:
@@ -217,12 +239,20 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.rsplit(".", 1)[-1].strip().lower())
 
 
-def evaluator_name(column: str, role: str) -> str:
+def evaluator_names(columns: list[str]) -> dict[str, str]:
+    """The last part of each name; where that is not enough to tell two apart, as many parts as it takes."""
+    names = {}
+    for column in columns:
+        parts = column.split(".")
+        others = [other.split(".") for other in columns if other != column]
+        length = next((n for n in range(1, len(parts)) if all(o[-n:] != parts[-n:] for o in others)), len(parts))
+        names[column] = ".".join(parts[-length:])
+    return names
+
+
+def rated_by(column: str) -> str:
     """annotations.Fluency.individual_human_scores is about Fluency; annotator1 to 3 rate the same thing."""
     parts = column.split(".")
-    if role == "rating":
-        if len(parts) > 1 and plain_name(column) == "individual_human_scores":
-            return parts[-2]
-        if re.fullmatch(r"(annotator|rater|judge|reviewer)[_ ]?\d+", plain_name(column)):
-            return "rating"
-    return parts[-1]
+    if len(parts) > 1 and plain_name(column) == "individual_human_scores":
+        return parts[-2]
+    return "rating" if re.fullmatch(r"(annotator|rater|judge|reviewer)[_ ]?\d+", plain_name(column)) else parts[-1]

@@ -213,12 +213,11 @@ def delimiter_of(start: str) -> str:
 
 def list_in(path: Path) -> tuple[str, ...]:
     """Where the rows are: the file itself is a list, or an object with one."""
-    with mapped(path) as buffer:
-        found_keys = keys_of(buffer, depth=1)
-        first_key = next(found_keys, ("",))
-        if first_key == ("[]",):
-            return ()
-        keys = list(dict.fromkeys([first_key[0], *(key[0] for key in found_keys)]))
+    found_keys = keys_of(mapped(path), depth=1)
+    first_key = next(found_keys, ("",))
+    if first_key == ("[]",):
+        return ()
+    keys = list(dict.fromkeys([first_key[0], *(key[0] for key in found_keys)]))
     longest, found = 0, None
     for name in keys:
         elements = elements_of(path, (name,))

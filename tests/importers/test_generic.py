@@ -428,6 +428,10 @@ def test_lists_of_scores_by_anonymous_raters_are_told_apart_by_position(tmp_path
             mapping(output="output", input={"role": "explanation", "evaluator": "tone"}),
             "tone has no column with a score",
         ),
+        (
+            mapping(output={"role": "score", "evaluator": "tone"}, input={"role": "score", "evaluator": "tone"}),
+            "Only one column of tone can be: Score of an evaluator",
+        ),
         (mapping(output={"role": "score", "threshold": "x"}), "The threshold of column output is not a number."),
     ],
 )

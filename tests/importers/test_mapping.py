@@ -82,6 +82,21 @@ def test_scores_of_anonymous_raters_are_about_what_is_above_them(tmp_path):
     }
 
 
+def test_evaluators_with_the_same_last_name_are_told_apart(tmp_path):
+    rows = [
+        {"output": "x", "tone": {"mean": 1, "ok": True}, "facts": {"mean": 2}, "prompt": "a", "raw": {"prompt": "b"}}
+    ]
+
+    assert guessed(write_json(tmp_path, rows))[1] == {
+        "output": "output",
+        "tone.mean": ("score", "tone.mean"),
+        "tone.ok": ("score", "ok"),
+        "facts.mean": ("score", "facts.mean"),
+        "prompt": "input",
+        "raw.prompt": "metadata",
+    }
+
+
 def test_a_guess_is_a_mapping_that_fits(tmp_path):
     table = table_of(write_text(tmp_path, "input,output,tone,ok,reason\na,b,0.5,true,x\n"))
     mapping = guess(table.columns)
