@@ -28,6 +28,7 @@ OVERLAPS = (
     ("4:100", "4 reviewers each"),
     ("5:100", "5 reviewers each"),
 )
+VERDICTS = (("passed", "Pass"), ("failed", "Fail"), ("cant_tell", "Can’t tell"))
 PARTS = ("conflicts", "failed", "unjudged", "passed")
 
 
@@ -266,7 +267,7 @@ class ReviewForm(forms.Form):
     """The verdict, an answer to every question that has one, and a comment."""
 
     verdict = forms.ChoiceField(
-        choices=[("passed", "Pass"), ("failed", "Fail"), ("cant_tell", "Can’t tell")],
+        choices=VERDICTS,
         error_messages={"required": "Choose a verdict: pass, fail or can’t tell."},
     )
     comment = forms.CharField(required=False, max_length=20_000)
@@ -297,6 +298,12 @@ class ReviewForm(forms.Form):
             why = self.cleaned_data.get(question.reason_key) or ""
             found.append(_correction(question, answer, why))
         return found
+
+
+class QuickForm(forms.Form):
+    verdict = forms.ChoiceField(choices=VERDICTS)
+    comment = forms.CharField(required=False, max_length=20_000)
+    replaces = forms.UUIDField(required=False)
 
 
 def _correction(question: Question, answer: Any, why: str) -> Correction:

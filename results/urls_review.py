@@ -10,6 +10,7 @@ urlpatterns = [
     path("rounds/<uuid:round_id>/closing/", views_review.round_close, name="round-close"),
     path("rounds/<uuid:round_id>/claims/", views_review.round_claim, name="round-claim"),
     path("rounds/<uuid:round_id>/work/", views_review.round_work, name="round-work"),
+    path("results/<str:result_id>/reviews/", views_review.quick_review, name="quick-review"),
     path("reviews/", views_review.review_list, name="review-list"),
     path("reviews/<uuid:assignment_id>/", views_review.review, name="review"),
     path("reviews/<uuid:assignment_id>/draft/", views_review.review_draft, name="review-draft"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.db.models import Avg, Count, F, Max, Q
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
@@ -19,8 +21,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import Actor, MemberRequest
 from evalhub.web import formats
-from evalhub.web.pages import back_to, go_to, is_here, render_page, say, wants_fragment
-from evalhub.web.paging import Order, read_page
+from evalhub.web.pages import back_to, fragment_target, go_to, is_here, render_page, say, wants_fragment
+from evalhub.web.paging import BadCursor, Order, read_page
 from evalhub.web.parts import Link, Stat
 from results.assigning import (
     AssigningError,
@@ -42,15 +44,18 @@ from results.assigning import (
 )
 from results.choosing import Choice
 from results.dealing import new_seed, sample_size
+from results.filters import ResultFilter
 from results.forms_review import (
     AssignForm,
     DeclineForm,
     Question,
+    QuickForm,
     ReviewForm,
     answers_of,
     draft_of,
     questions_of,
 )
+from results.listing import read_results
 from results.models import Review, ReviewAssignment, ReviewRound, TestResult
 from results.queues import (
     Queue,
@@ -65,7 +70,10 @@ from results.queues import (
     waiting_for,
     work_of,
 )
+from results.reading import answer_of, calls_of, last_answer, turns_of
 from results.reviewing import ReviewConflict, submit_review, withdraw_review
+from results.views_result import drawer_of, find_result, html_of, shown_as, views_of
+from results.views_run import complete, evaluators_of, stats_of
 from runs.models import TestRun
 
 State = ReviewAssignment.State
@@ -513,7 +521,7 @@ def assignment_withdraw(request: MemberRequest, assignment_id: UUID) -> HttpResp
     try:
         withdraw(assignment, by=actor)
     except AssigningError as error:
-        say(request, str(error), level=30)
+        say(request, str(error), level=messages.WARNING)
     else:
         say(request, f"Withdrew the review{f' from {assignment.reviewer}' if assignment.reviewer else ''}.")
     return go_to(request, back_to(request, "results:round-detail", assignment.round_id))
@@ -640,7 +648,7 @@ def review(request: MemberRequest, assignment_id: UUID) -> HttpResponse:
 def _my_assignment(actor: Actor, assignment_id: UUID) -> ReviewAssignment:
     mine = ReviewAssignment.objects.visible_to(actor).filter(reviewer=actor.user)
     return get_object_or_404(
-        mine.select_related("round", "round__project", "result", "result__run", "result__case", "result__run__project"),
+        mine.select_related("round", "round__project", "result", "result__run", "result__case", "result__variant"),
         pk=assignment_id,
     )
 
@@ -699,7 +707,7 @@ def _seconds(opened: int | None) -> float | None:
 
 
 def _title_of(result: TestResult) -> str:
-    return result.name or f"result {result.position}"
+    return result.name or (f"Case {result.case.number}" if result.case else f"Result {result.position}")
 
 
 def _show_review(
@@ -713,10 +721,9 @@ def _show_review(
 ) -> HttpResponse:
     actor = request.actor
     queue = queue_of(actor, assignment)
-    context = {
+    context = _subject_of(request, assignment.result) | {
         "assignment": assignment,
         "round": assignment.round,
-        "result": assignment.result,
         "run": assignment.result.run,
         "form": form,
         "questions": [_asked(form, question) for question in form.questions],
@@ -729,6 +736,27 @@ def _show_review(
         "progress_label": f"{queue.done_count} of {queue.total} reviewed",
     }
     return render_page(request, "results/review.html", context, status=status)
+
+
+def _subject_of(request: MemberRequest, result: TestResult) -> dict[str, Any]:
+    """What is reviewed, as the result's own page shows it, without what anybody said of it."""
+    turns = turns_of(result)
+    answer = answer_of(result, turns)
+    return {
+        "result": result,
+        "title": _title_of(result),
+        "show": shown_as(request, answer, result),
+        "views": views_of(result, turns, answer),
+        "turns": turns,
+        "answer": answer,
+        "final": answer if turns and answer != last_answer(turns) else "",
+        "expected": result.expected_text,
+        "input": result.input_text,
+        "whole_output": result.conversation or result.output,
+        "tokens": result.tokens,
+        "calls": calls_of(result),
+        "has_html": bool(html_of(result)),
+    }
 
 
 def _asked(form: ReviewForm, question: Question) -> dict[str, Any]:
@@ -819,3 +847,83 @@ def review_withdraw(request: MemberRequest, review_id: UUID) -> HttpResponse:
         ):
             return go_to(request, "results:review", assignment.pk)
     return go_to(request, back_to(request, "results:review-list"))
+
+
+# --- the quick verdict in the drawer ----------------------------------------------------------------------------------
+
+
+@requires("review")
+@require_POST
+def quick_review(request: MemberRequest, result_id: str) -> HttpResponse:
+    """A verdict by one key, beside the list; it also does an assignment that one has for the result."""
+    result = find_result(request, result_id)
+    form = QuickForm(request.POST)
+    if not form.is_valid():
+        say(request, "Choose pass, fail or can’t tell.", level=messages.WARNING)
+        return _beside_the_list(request, result, status=422)
+    replaced = form.cleaned_data["replaces"]
+    mine = _my_review(request.actor, result)
+    try:
+        made = submit_review(
+            result,
+            by=request.actor,
+            verdict=form.cleaned_data["verdict"],
+            comment=form.cleaned_data["comment"],
+            replaces=mine if mine is not None and mine.pk == replaced else None,
+        )
+    except ReviewConflict as error:
+        mine = _my_review(request.actor, result)
+        text = str(error)
+        if mine is not None:
+            at = formats.when(mine.created_at)
+            text = f"You reviewed this already, at {at}: {mine.get_verdict_display()}. Press again to replace that."
+        say(request, text, level=messages.WARNING)
+        return _beside_the_list(request, find_result(request, result_id), status=409)
+    say(
+        request,
+        f"{made.get_verdict_display()} saved for {_title_of(result)}.",
+        undo=reverse("results:review-withdraw", args=[made.pk]),
+    )
+    return _beside_the_list(request, find_result(request, result_id))
+
+
+def _beside_the_list(request: MemberRequest, result: TestResult, *, status: int = 200) -> HttpResponse:
+    """The drawer anew, and out of band what changed with it: the row and the run's figures."""
+    if not (wants_fragment(request) and fragment_target(request) == "drawer"):
+        return go_to(request, back_to(request, "results:result-detail", result.pk))
+    run = result.run
+    table = _table_behind(request, run)
+    (row,) = read_results(_listed(request, run, pk=result.pk)).rows
+    chosen = table.found.one("evaluator")
+    complete([row], evaluators_of(run), chosen)
+    context = drawer_of(request, result) | {
+        "row": row,
+        "opened": result.pk,
+        "chosen": chosen,
+        "has_variants": any(other["variant_id"] for other in table.rows),
+        "has_repetitions": any(other["repetition"] > 1 for other in table.rows),
+        "stats": stats_of(run),
+        "oob": True,
+    }
+    return render_page(request, "results/quick_review.html", context, fragment="changed", status=status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    found: ResultFilter
+    rows: Sequence[dict[str, Any]]
+
+
+def _table_behind(request: MemberRequest, run: TestRun) -> _Table:
+    """The list that the drawer lies over, as its address describes it: its columns are those of the row."""
+    query = QueryDict(_path_of(request.headers.get("HX-Current-URL", "")).partition("?")[2])
+    found = _listed(request, run, query)
+    try:
+        return _Table(found, read_results(found, cursor=query.get("cursor")).rows)
+    except BadCursor:
+        return _Table(found, ())
+
+
+def _listed(request: MemberRequest, run: TestRun, query: QueryDict | None = None, **conditions: Any) -> ResultFilter:
+    visible = TestResult.objects.visible_to(request.actor).filter(**conditions)
+    return ResultFilter(query if query is not None else {}, visible, actor=request.actor, run=run)

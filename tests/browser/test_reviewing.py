@@ -12,6 +12,7 @@ from evalhub.accounts.rights import Role
 from results.assigning import assign_reviewers
 from results.models import Review, ReviewAssignment, ReviewRound
 from results.records import Judgement
+from results.reviewing import submit_review
 from tests.browser.conftest import serious
 from tests.factories import (
     make_evaluator,
@@ -177,6 +178,65 @@ def test_the_second_tab_loses_nothing(page, sign_in, lead, ann, run):
     second.get_by_role("button", name="Replace my review").click()
     expect(second.get_by_text("Nothing in this round waits")).to_be_visible()
     assert Review.objects.get(is_current=True).comment == "From the second tab"
+
+
+def test_a_verdict_by_one_key_changes_row_figures_and_drawer(page, sign_in, ann, run):
+    first, second = make_results(run, passed=2)
+    sign_in(ann)
+    page.goto(f"{reverse('results:run-detail', args=[run.pk])}?sort=position&result={first.pk}")
+    drawer, row = page.locator("#drawer"), page.locator(f"#result-{first.pk}")
+    expect(page.locator("#run-figures")).to_contain_text("100.0")
+
+    page.keyboard.press("f")
+    expect(page.get_by_text("Fail saved for")).to_be_visible()
+    expect(page.locator("#run-figures")).to_contain_text("50.0")
+    expect(row).to_contain_text("Fail")
+    expect(row).to_have_attribute("aria-current", "true")
+    expect(drawer.get_by_role("button", name="Fail")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("j")
+    expect(page).to_have_url(re.compile(f"result={second.pk}"))
+    expect(drawer).to_contain_text("Case 2")
+    page.keyboard.press("n")
+    expect(page.locator(f"#result-{second.pk}")).to_contain_text("Can’t tell")
+
+    assert set(Review.objects.values_list("result", "verdict")) == {(first.pk, "failed"), (second.pk, "cant_tell")}
+
+
+def test_a_verdict_in_a_second_tab_is_not_lost_and_not_doubled(page, sign_in, ann, run):
+    result = make_result(run)
+    address = f"{reverse('results:run-detail', args=[run.pk])}?result={result.pk}"
+    sign_in(ann)
+    page.goto(address)
+    submit_review(result, by=ann, verdict="failed", comment="From elsewhere")
+
+    page.keyboard.press("p")
+    expect(page.get_by_text("Press again to replace that.")).to_be_visible()
+    expect(page.locator("#drawer").get_by_role("button", name="Fail")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("p")
+
+    expect(page.get_by_text("Pass saved for")).to_be_visible()
+    assert list(Review.objects.order_by("created_at").values_list("verdict", "is_current")) == [
+        ("failed", False),
+        ("passed", True),
+    ]
+
+
+def test_ticked_results_are_assigned_from_their_list(page, sign_in, lead, ann, run):
+    results = make_results(run, failed=3)
+    sign_in(lead)
+    page.goto(f"{reverse('results:run-detail', args=[run.pk])}?sort=position")
+
+    page.locator(f"#result-{results[0].pk} input[type=checkbox]").check()
+    page.locator(f"#result-{results[2].pk} input[type=checkbox]").check()
+    page.keyboard.press("a")
+    dialog = page.get_by_role("dialog", name="Assign reviewers")
+    expect(dialog).to_contain_text("2 results of Nightly")
+    dialog.get_by_role("button", name="Assign 2 reviews").click()
+
+    expect(page.get_by_text("Assigned 2 reviews to 1 person.")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"sort=position"))
+    asked = set(ReviewAssignment.objects.values_list("result_id", flat=True))
+    assert asked == {results[0].pk, results[2].pk}
 
 
 def test_declining_asks_for_a_reason_in_a_dialog(page, sign_in, lead, ann, ben, run):

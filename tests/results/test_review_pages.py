@@ -668,3 +668,88 @@ def test_hostile_output_is_text_in_the_review(client, lead, ann, run):
     assert "javascript:alert" not in re.sub(r">[^<]*<", "><", html)
     assert "<b>bold" not in html
     assert "<i onclick" not in html
+
+
+# --- the quick verdict in the drawer
+
+
+def in_drawer(run, query=""):
+    address = reverse("results:run-detail", args=[run.pk])
+    return {**HTMX, "HX-Target": "aside#drawer", "HX-Current-URL": f"http://testserver{address}{query}"}
+
+
+def test_a_quick_verdict_answers_with_drawer_row_and_figures(client, ann, run):
+    result, other = make_results(run, passed=2)
+    client.force_login(ann)
+
+    response = client.post(
+        reverse("results:quick-review", args=[result.pk]),
+        {"verdict": "failed"},
+        headers=in_drawer(run, "?sort=position"),
+    )
+
+    html = response.content.decode()
+    assert response.status_code == 200
+    assert (
+        f'hx-swap="outerHTML"><tr id="result-{result.pk}" data-row class="is-open" aria-current="true">'
+        in html
+    )
+    assert f"result-{other.pk}" not in html
+    assert '<div id="run-figures" hx-swap-oob="true"' in html
+    assert "1 of 2" in page(response)
+    assert "Fail saved for" in page(response)
+    assert Review.objects.get().reviewer == ann
+
+
+def test_a_quick_verdict_does_the_assignment(client, lead, ann, run):
+    result = make_result(run)
+    made = ask(ann, [result], lead)
+    client.force_login(ann)
+
+    client.post(reverse("results:quick-review", args=[result.pk]), {"verdict": "failed"}, headers=in_drawer(run))
+
+    assert made.assignments.get().state == "done"
+    assert Review.objects.get().assignment == made.assignments.get()
+
+
+def test_a_second_quick_verdict_is_a_change_of_mind_only_where_it_says_so(client, ann, run):
+    result = make_result(run)
+    address = reverse("results:quick-review", args=[result.pk])
+    client.force_login(ann)
+    client.post(address, {"verdict": "failed"}, headers=in_drawer(run))
+    first = Review.objects.get()
+
+    blind = client.post(address, {"verdict": "passed"}, headers=in_drawer(run))
+    knowing = client.post(address, {"verdict": "passed", "replaces": first.pk}, headers=in_drawer(run))
+
+    assert (blind.status_code, knowing.status_code) == (409, 200)
+    assert "Fail. Press again to replace that." in page(blind)
+    assert f'name="replaces" value="{first.pk}"' in blind.content.decode()
+    assert list(Review.objects.order_by("created_at").values_list("verdict", "is_current")) == [
+        ("failed", False),
+        ("passed", True),
+    ]
+
+
+def test_a_quick_verdict_without_scripts_goes_back_to_the_page(client, ann, run):
+    result = make_result(run)
+    client.force_login(ann)
+
+    response = client.post(
+        reverse("results:quick-review", args=[result.pk]), {"verdict": "passed", "next": "/reviews/"}
+    )
+
+    assert (response.status_code, response.url) == (302, "/reviews/")
+
+
+def test_a_quick_verdict_is_one_of_three_and_of_a_result_in_sight(client, ann, run):
+    foreign = make_result()
+    client.force_login(ann)
+
+    odd = client.post(
+        reverse("results:quick-review", args=[make_result(run).pk]), {"verdict": "maybe"}, headers=in_drawer(run)
+    )
+    away = client.post(reverse("results:quick-review", args=[foreign.pk]), {"verdict": "passed"})
+
+    assert (odd.status_code, away.status_code) == (422, 404)
+    assert Review.objects.count() == 0
