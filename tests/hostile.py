@@ -120,7 +120,7 @@ MARKDOWN = [
     "# <script>alert(1)</script>",
     "a<br onclick=alert(1)>b",
     "[![x](https://evil.example/x.png)](javascript:alert(1))",
-    "[a](https://evil.example/\"onmouseover=alert(1))",
+    '[a](https://evil.example/"onmouseover=alert(1))',
     "<div>\n\n[x](javascript:alert(1))\n\n</div>",
     "\\<script>alert(1)\\</script>",
     "[x](https://user:pass@evil.example/)",

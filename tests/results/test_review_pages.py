@@ -690,10 +690,7 @@ def test_a_quick_verdict_answers_with_drawer_row_and_figures(client, ann, run):
 
     html = response.content.decode()
     assert response.status_code == 200
-    assert (
-        f'hx-swap="outerHTML"><tr id="result-{result.pk}" data-row class="is-open" aria-current="true">'
-        in html
-    )
+    assert f'hx-swap="outerHTML"><tr id="result-{result.pk}" data-row class="is-open" aria-current="true">' in html
     assert f"result-{other.pk}" not in html
     assert '<div id="run-figures" hx-swap-oob="true"' in html
     assert "1 of 2" in page(response)
