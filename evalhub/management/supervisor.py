@@ -99,6 +99,12 @@ class Supervisor:
     def stopping(self) -> bool:
         return self.signals > 0
 
+    def sleep(self, seconds: float) -> None:
+        """Until then, or until somebody wants us to stop."""
+        until = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < until:
+            time.sleep(0.1)
+
     def run(self, child: Child) -> None:
         self.children.append(child)
         child.start()

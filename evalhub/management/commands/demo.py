@@ -26,6 +26,7 @@ from evalhub.environment import read_number
 from evalhub.management.supervisor import Broken, Child, Supervisor
 from evalhub.web.health import own_connection
 
+LARGEST_LOG = 10_000_000  # bytes that a log may have from earlier starts
 START_LIMIT = 60  # seconds until the first answer
 
 
@@ -67,6 +68,9 @@ class Command(BaseCommand):
         close_pools()
         logs = settings.VAR_DIR / "log"
         logs.mkdir(parents=True, exist_ok=True)
+        for log in logs.glob("*.log"):
+            if log.stat().st_size > LARGEST_LOG:
+                log.unlink()
         supervisor.run(Child("web server", gunicorn(listener), logs / "web.log", sockets=[listener.fileno()]))
         supervisor.run(Child("worker", worker(), logs / "worker.log"))
         wait_for_first_answer(supervisor, listener)
@@ -77,7 +81,7 @@ class Command(BaseCommand):
             supervisor.watch()
             if server is not None:
                 server.revive()
-            time.sleep(1)
+            supervisor.sleep(3)
 
     def introduce(self, base_url: str, demo: Demo, logs: Path) -> None:
         write_private(settings.VAR_DIR / "demo.json", json.dumps({"base_url": base_url, **demo}, indent=2) + "\n")
@@ -145,7 +149,7 @@ def wait_for_first_answer(supervisor: Supervisor, listener: socket.socket) -> No
         supervisor.watch()
         asked = http.client.HTTPConnection(host, port, timeout=5)
         try:
-            asked.request("GET", "/readyz", headers={"Host": "localhost"})
+            asked.request("GET", "/readyz", headers={"Host": allowed_host()})
             if asked.getresponse().status == 200:
                 return
         except OSError:
@@ -155,6 +159,12 @@ def wait_for_first_answer(supervisor: Supervisor, listener: socket.socket) -> No
         time.sleep(0.1)
     if not supervisor.stopping:
         raise Broken(f"EvalHub did not answer within {START_LIMIT} seconds; {supervisor.children[0].log} may say why.")
+
+
+def allowed_host() -> str:
+    """The name by which this machine may be asked: ALLOWED_HOSTS may leave out localhost."""
+    names = settings.ALLOWED_HOSTS
+    return "localhost" if {"*", "localhost"} & set(names) else names[0].lstrip(".")
 
 
 def collect_static_files() -> None:
