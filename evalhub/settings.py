@@ -150,6 +150,13 @@ PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""
 PROCRASTINATE_IMPORT_PATHS = ["evalhub.worker", "evalhub.importers.tasks"]
 PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": read_number("EVALHUB_WORKER_CONCURRENCY", 2, least=1)}
 
+# --- calls of endpoints -----------------------------------------------------------------------------------------------
+
+# Private networks whose endpoints may be called; a cloud's metadata address only where it is named itself, as a /32.
+ALLOWED_NETWORKS = read_networks("EVALHUB_ALLOWED_NETWORKS", [])
+if MODE == "demo":
+    ALLOWED_NETWORKS = [*ALLOWED_NETWORKS, "127.0.0.0/8", "::1/128"]  # the demo's own endpoint
+
 # --- people -----------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
