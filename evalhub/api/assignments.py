@@ -66,6 +66,7 @@ from results.filters import ResultFilter
 from results.models import ReviewAssignment, ReviewRound, TestResult
 from runs.changing import apply_changes
 from runs.models import Project, TestRun
+from runs.saved_views import clean_query
 
 STATES: Final = tuple(ReviewAssignment.State.values)
 MOST_NAMED: Final = 1000
@@ -211,7 +212,7 @@ class Asking(ApiView):
         return pick(found.order_by(), rule, seed=seed)
 
     def filtered_by(self, text: str, visible: QuerySet[TestResult]) -> QuerySet[TestResult]:
-        query = QueryDict(text.removeprefix("?"))
+        query = QueryDict(clean_query(text))
         try:
             read_query({}, ResultFilter, query)
             found = ResultFilter(query, visible, actor=self.actor)
@@ -468,10 +469,11 @@ class RoundDetail(OneRound):
         return self.answer(get(ReviewRound, self.actor, id).pk)
 
     def patch(self, request: Request, id: str) -> Response:
+        said = self.read_body()
         found = get(ReviewRound, self.actor, id, lock=True)
         (before,) = ROUND_DETAIL.fetch(ReviewRound.objects.filter(pk=found.pk))
         check_not_stale(request, etag_of(before, ROUND_CHANGES.fields))
-        changed = apply_changes(found, self.read_body())
+        changed = apply_changes(found, said)
         if changed:
             found.save(update_fields=[*changed, "updated_at"])
             record_event("round.changed", found, by=self.actor, changed=sorted(changed))

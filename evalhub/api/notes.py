@@ -160,10 +160,10 @@ class CommentDetail(ApiView):
         return comment
 
     def patch(self, request: Request, id: str) -> Response:
+        said = self.read_body()
         comment = self.mine(id)
         (before,) = COMMENT.fetch(Comment.objects.filter(pk=comment.pk))
         check_not_stale(request, etag_of(before, COMMENT_CHANGES.fields))
-        said = self.read_body()
         if said.get("text", comment.text) != comment.text:
             comment.text, comment.edited_at = said["text"], timezone.now()
             comment.save(update_fields=["text", "edited_at", "updated_at"])

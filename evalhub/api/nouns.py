@@ -168,10 +168,11 @@ class NounDetail(OfNoun):
 
     def patch(self, request: Request, id: str) -> Response:
         noun, actor = self.noun, self.actor
+        said = self.read_body()
         row = get(noun.model, actor, id, lock=True)
         before = self.shown(row.pk)
         check_not_stale(request, etag_of(before, noun.change.fields))
-        values = resolve(noun.change.fields, self.read_body(), actor)
+        values = resolve(noun.change.fields, said, actor)
         if not values:
             return self.answer(before)
         noun.edit(row, actor, values)

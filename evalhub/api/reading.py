@@ -21,6 +21,7 @@ from evalhub.web.filters import TenantFilterSet
 USUAL_BODY: Final = 2 * 1024 * 1024
 LARGEST_BODY: Final = 32 * 1024 * 1024
 CHUNK: Final = 256 * 1024
+LONGEST_VALUE: Final = 300  # of a filter
 
 NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -109,8 +110,8 @@ def check_filter(wanted: django_filters.Filter, texts: list[str]) -> None:
     if len(texts) > 1 and not isinstance(wanted, django_filters.MultipleChoiceFilter):
         raise Misfit([((), "is given more than once")])
     for text in texts:
-        if len(text) > 1000:
-            raise Misfit([((), "is too long")])
+        if not 1 <= len(text) <= LONGEST_VALUE:
+            raise Misfit([((), f"must have 1 to {LONGEST_VALUE} characters")])
         if isinstance(wanted, django_filters.BooleanFilter) and text not in ("true", "false"):
             raise Misfit([((), "must be true or false")])
         if isinstance(wanted, django_filters.NumberFilter) and not NUMBER.fullmatch(text):
@@ -146,7 +147,9 @@ def parameters_of(filters: type[TenantFilterSet]) -> list[Schema]:
 def filter_schema(wanted: django_filters.Filter) -> Schema:
     choices = [str(value) for value, _ in wanted.extra.get("choices", ())]
     one: Schema = (
-        {"type": "string", "enum": choices} if choices else {"type": "string", "minLength": 1, "maxLength": 200}
+        {"type": "string", "enum": choices}
+        if choices
+        else {"type": "string", "minLength": 1, "maxLength": LONGEST_VALUE}
     )
     if isinstance(wanted, django_filters.MultipleChoiceFilter):
         return {"type": "array", "items": one}

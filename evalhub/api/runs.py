@@ -321,10 +321,11 @@ class RunDetail(OfRuns):
 
     def patch(self, request: Request, id: str) -> Response:
         actor = self.actor
+        said = self.read_body()
         run = get(TestRun, actor, id, lock=True)
         before = self.shown(run.pk)
         check_not_stale(request, etag_of(before, RUN_CHANGES.fields))
-        values = resolve(RUN_CHANGES.fields, self.read_body(), actor)
+        values = resolve(RUN_CHANGES.fields, said, actor)
         status = values.pop("status", None)
         if values.get("reference") is not None and values["reference"].pk == run.pk:
             misfit("must be another run", "reference")

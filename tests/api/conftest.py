@@ -23,6 +23,7 @@ class Api:
         self.user = make_user(organization, role)
         self.token = make_token(self.user, organization, scopes)
         self.client = Client()
+        self.ids: dict[str, Any] = {}
 
     def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
