@@ -23,7 +23,6 @@ LISTS = (  # the lists that are about one project or all
     "runs:evaluator-list",
     "runs:endpoint-list",
     "runs:configuration-list",
-    "results:result-list",
 )
 
 

@@ -11,7 +11,7 @@ from django.db.models import Count as CountRows
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse, QueryDict
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.functional import cached_property
 
 from evalhub.accounts.actor import Actor, MemberRequest
@@ -186,10 +186,7 @@ def recent_runs(actor: Actor, count: int = LAST_RUNS, **of: Any) -> list[TestRun
 
 def run_address(run: TestRun) -> str:
     """The page of a run, which is in the room above."""
-    try:
-        return reverse("results:run-detail", args=[run.pk])
-    except NoReverseMatch:
-        return ""
+    return reverse("results:run-detail", args=[run.pk])
 
 
 SHOWN_USERS = 6

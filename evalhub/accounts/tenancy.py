@@ -30,6 +30,8 @@ class TenantQuerySet[T: models.Model](models.QuerySet[T]):
     def with_id(self, value: object) -> Self:
         """Rows named by our id or by the client's own (``external_id``); UUIDs are compared without case."""
         text = str(value).strip()
+        if "\0" in text:  # PostgreSQL has no such character, so no row has it
+            return self.none()
         named = Q(external_id=text) | Q(external_id=text.lower())
         as_uuid = parse_uuid(text)
         return self.filter(named | Q(pk=as_uuid) if as_uuid else named)

@@ -151,7 +151,7 @@ def test_a_deleted_thing_is_gone(as_lead, lead, noun):
 
 @pytest.mark.parametrize("key", ["nope", "%00", "a%2Fb", "01a2", "+1", "١"])
 def test_no_odd_id_breaks_a_page(as_lead, key):
-    assert as_lead.get(f"/projects/{key}/").status_code == 404
+    assert {as_lead.get(f"/{noun}/{key}/").status_code for noun in ("projects", "cases", "runs", "results")} == {404}
 
 
 def test_a_thing_is_found_by_the_senders_own_id(as_lead, lead):
