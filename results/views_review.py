@@ -597,6 +597,8 @@ def round_work(request: MemberRequest, round_id: UUID) -> HttpResponse:
 def _show_done(request: MemberRequest, review_round: ReviewRound) -> HttpResponse:
     actor = request.actor
     mine = ReviewAssignment.objects.visible_to(actor).filter(round=review_round, reviewer=actor.user)
+    if not mine.exists():
+        return go_to(request, "results:round-detail", review_round.pk)
     reviews = Review.objects.visible_to(actor).filter(assignment__in=mine)
     timed = [value for value in reviews.values_list("seconds", flat=True) if value is not None]
     done = mine.filter(state=State.DONE)

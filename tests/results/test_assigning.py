@@ -1,6 +1,8 @@
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from evalhub.accounts.models import Membership
@@ -26,9 +28,9 @@ from results.assigning import (
     withdraw_round,
 )
 from results.dealing import sample
-from results.models import ReviewAssignment, ReviewRound, TestResult
+from results.models import Evaluation, Review, ReviewAssignment, ReviewRound, TestResult
 from results.recounting import recount
-from results.reviewing import ReviewConflict, submit_review
+from results.reviewing import ReviewConflict, submit_review, withdraw_review
 from tests.factories import make_actor, make_organization, make_project, make_results, make_run, make_user
 
 pytestmark = pytest.mark.django_db
@@ -489,3 +491,66 @@ def test_a_closed_round_gives_nothing_away(run, lead, ann):
     close_round(made, by=lead)
 
     assert claim_slot(made, ann) is None
+
+
+# --- all or nothing
+
+
+class Interrupted(Exception):
+    pass
+
+
+def failing_at(number):
+    """A wrapper of the database that breaks the statement after ``number`` others; savepoints are no statements."""
+    passed = [0]
+
+    def wrapper(execute, sql, params, many, context):
+        if not sql.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+            passed[0] += 1
+            if passed[0] == number + 1:
+                raise Interrupted
+        return execute(sql, params, many, context)
+
+    return wrapper
+
+
+def everything(run):
+    run.refresh_from_db()
+    return (
+        list(ReviewRound.objects.order_by("id").values("id", "state", "withdrawn_at")),
+        list(ReviewAssignment.objects.order_by("id").values("id", "state", "reviewer", "decline_reason")),
+        list(TestResult.objects.order_by("id").values("outcome", "review_state", "reviews_required", "reviews_done")),
+        list(Review.objects.order_by("id").values("id", "is_current")),
+        list(Evaluation.objects.order_by("id").values("id", "is_current", "effective", "outcome")),
+        AuditEvent.objects.count(),
+        (run.reviews_required, run.reviews_done, run.reviewed, run.passed, run.failed),
+    )
+
+
+@pytest.mark.parametrize("verb", ["assign", "submit", "decline", "release", "undo", "claim", "withdraw_review"])
+def test_what_breaks_in_the_middle_changes_nothing(run, lead, ann, ben, organization, verb):
+    results = make_results(run, passed=2, failed=1)
+    made = assign_reviewers(results, [ann, ben], by=lead)
+    shared = assign_reviewers(results[:1], [], by=lead)
+    review = submit_review(results[2], by=lead, verdict="passed")
+    mine = made.assignments.of(ann).order_by("id")[0]
+    work = {
+        "assign": lambda: assign_reviewers(results, [lead], by=lead),
+        "submit": lambda: submit_review(mine.result, by=ann, verdict="failed", assignment=mine),
+        "decline": lambda: decline(mine, by=ann, reason="No"),
+        "release": lambda: release_of(ann, organization),
+        "undo": lambda: withdraw_round(made, by=lead),
+        "claim": lambda: claim_slot(shared, lead),
+        "withdraw_review": lambda: withdraw_review(review),
+    }[verb]
+    before = everything(run)
+
+    for statements in range(200):
+        with suppress(Interrupted), connection.execute_wrapper(failing_at(statements)):
+            work()
+            break
+        assert everything(run) == before, f"after {statements} statements"
+
+    assert 0 < statements < 199
+    assert everything(run) != before
+    assert recount(run.pk, repair=False) == []
