@@ -31,3 +31,12 @@ async def rescue_stalled_jobs(timestamp: int) -> None:
 @app.task(name=JUDGE_PENDING, queue="judging", retry=3)
 def judge_pending_evaluations(run_id: str) -> None:
     judge_pending(UUID(run_id))
+
+
+@app.periodic(cron="17 3 * * *")
+@app.task(queueing_lock="forget_old_keys", name="forget_old_keys")
+def forget_old_idempotency_keys(timestamp: int) -> None:
+    """A retry of a week ago is no retry."""
+    from evalhub.api.once import forget_old_keys  # only here, so that workers do without the API's modules
+
+    forget_old_keys()

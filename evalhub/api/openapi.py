@@ -153,7 +153,7 @@ def success(operation: Operation) -> Schema:
     headers: Schema = {}
     if operation.etag and operation.status != 204:
         headers["ETag"] = {"schema": {"type": "string"}, "description": "Names this state, for `If-Match`."}
-    if operation.status == 201:
+    if operation.status in (201, 202):
         headers["Location"] = {"schema": {"type": "string"}, "description": "Its address."}
     if headers:
         described["headers"] = headers

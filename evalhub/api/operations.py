@@ -12,6 +12,7 @@ import orjson
 from django.db import transaction
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -73,7 +74,7 @@ class ApiView(APIView):
     authentication_classes = (BearerAuthentication, PageSession)
     permission_classes = (MayDoIt,)
     throttle_classes = (PerToken,)
-    parser_classes = (StrictJson,)
+    parser_classes: tuple[type[BaseParser], ...] = (StrictJson,)
     renderer_classes = (FastJson,)
     content_negotiation_class = DefaultContentNegotiation
     metadata_class = None

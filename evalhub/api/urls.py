@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from evalhub.api import arriving, assignments, exports, notes, people, results, reviews, runs, set_up
+from evalhub.api import arriving, assignments, exports, imports, notes, people, results, reviews, runs, set_up
 from evalhub.api.documentation import documentation
 from evalhub.api.entrance import Index, Nowhere, Schema
 
@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *assignments.urlpatterns,
     *set_up.urlpatterns,
     *notes.urlpatterns,
+    *imports.urlpatterns,
     *people.urlpatterns,
     re_path(r"^(?!v[1-4](?:/|$))", Nowhere.as_view(), name="nowhere"),
 ]

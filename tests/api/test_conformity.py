@@ -66,8 +66,9 @@ schema.config.phases.coverage.enabled = False  # systematic and slow; by hand: e
 
 
 @pytest.fixture
-def api(db) -> Api:
+def api(db, settings, tmp_path) -> Api:
     """An admin's, with one of everything: each is named `one`."""
+    settings.MEDIA_ROOT = tmp_path
     api = Api(make_organization(), Role.ADMIN)
     project = make_project(api.organization, external_id="one", slug="one")
     case = make_case(project, make_test_set(project, external_id="one"), external_id="one")
