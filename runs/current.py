@@ -102,4 +102,4 @@ def _chosen(request: Asked, actor: Actor) -> Project | None:
         return project
     if remembered is None:
         return None
-    return Project.objects.visible_to(actor).filter(pk=remembered).first()
+    return Project.objects.visible_to(actor).current().filter(pk=remembered).first()

@@ -139,6 +139,11 @@ class CaseFilter(OfProject):
         model = Case
         fields: ClassVar[list[str]] = []
 
+    @property
+    def order(self) -> Order:
+        """By number within one project, where numbers mean something; else the newest first."""
+        return super().order if self.one("project") is not None else Order("-id")
+
     def search(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         return search_cases(rows, value)
 

@@ -53,8 +53,21 @@ def evaluator_list(request: MemberRequest) -> HttpResponse:
         .annotate(use_count=count_of(live, "evaluator"))
     )
     listing = SetUpList(request, EvaluatorFilter, rows, shown=shown)
-    context = page_of(request, listing=listing, selects=listing.selects("who", "value_type", "origin"))
+    context = page_of(
+        request, listing=listing, selects=[*listing.selects("who", "value_type", "origin"), templates_or_not(listing)]
+    )
     return render_page(request, "runs/evaluator_list.html", context)
+
+
+def templates_or_not(listing: SetUpList) -> dict[str, Any]:
+    chosen = listing.filter.values.get("template")
+    return {
+        "label": "Templates",
+        "options": [
+            Link(words, listing.address(template=None if chosen is value else text), chosen is value)
+            for words, text, value in (("Only templates", "true", True), ("Without templates", "false", False))
+        ],
+    }
 
 
 @requires("read")
@@ -66,7 +79,7 @@ def evaluator_detail(request: MemberRequest, evaluator_id: str) -> HttpResponse:
         request,
         evaluator=evaluator,
         parts=definition_rows(evaluator.definition),
-        history=history_of(evaluator),
+        history=history_of(evaluator, request.GET.get("version", "")),
         used_by=users_of(request, evaluator=evaluator),
         activity=activity_of(actor, evaluator),
         restore_url=reverse("runs:evaluator-restore", args=[evaluator.pk]),
@@ -104,20 +117,31 @@ WORDS = {
 }
 
 
-def history_of(evaluator: Evaluator) -> list[dict[str, Any]]:
-    """The versions, newest first, each with what it changed; a version was kept when the next one came."""
-    kept = list(EvaluatorVersion.objects.filter(evaluator=evaluator).order_by("-number")[:50])
-    states = [(evaluator.version, evaluator.snapshot(), kept[0].created_at if kept else evaluator.created_at)]
-    for n, version in enumerate(kept):
-        since = kept[n + 1].created_at if n + 1 < len(kept) else evaluator.created_at
-        states.append((version.number, version.definition, since))
+SHOWN_VERSIONS = 50
+
+
+def history_of(evaluator: Evaluator, opened: str = "") -> list[dict[str, Any]]:
+    """The versions, newest first, each with what it changed; a version was kept when the next one came.
+
+    The texts of the opened one only (the newest, if none is named) are compared word by word: that takes time.
+    """
+    kept = list(EvaluatorVersion.objects.filter(evaluator=evaluator).order_by("-number")[: SHOWN_VERSIONS + 1])
+    since = [version.created_at for version in kept]
+    states = [(evaluator.version, evaluator.snapshot()), *((version.number, version.definition) for version in kept)]
     history = []
-    for n, (number, state, since) in enumerate(states):
+    for n, (number, state) in enumerate(states[: SHOWN_VERSIONS + 1]):
         before = states[n + 1][1] if n + 1 < len(states) else None
+        changes = [] if before is None else changes_between(before, state)
         history.append(
-            {"number": number, "since": since, "changes": [] if before is None else changes_between(before, state)}
+            {
+                "number": number,
+                "since": since[n] if n < len(since) else evaluator.created_at,
+                "changes": changes,
+                "is_first": before is None,
+                "is_opened": str(number) == opened if opened else n == 0,
+            }
         )
-    return history
+    return history[:SHOWN_VERSIONS]
 
 
 def changes_between(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, str]]:

@@ -89,8 +89,8 @@ class SetUpList:
     def segments(self) -> list[Link]:
         current, archived = self.counts
         return [
-            Link("In use", self._address(archived=None), not self.is_archive, int(current)),
-            Link("Archived", self._address(archived="true"), self.is_archive, int(archived)),
+            Link("In use", self.address(archived=None), not self.is_archive, int(current)),
+            Link("Archived", self.address(archived="true"), self.is_archive, int(archived)),
         ]
 
     @cached_property
@@ -143,14 +143,14 @@ class SetUpList:
             field = self.filter.filters[name].field
             on = self.query.getlist(name)
             options = [
-                Link(label, self._address(**{name: sorted({*on} ^ {value})}), value in on)
+                Link(label, self.address(**{name: sorted({*on} ^ {value})}), value in on)
                 for value, label in field.choices
                 if value
             ]
             groups.append({"label": self.filter.filters[name].label, "options": options})
         return groups
 
-    def _address(self, **values: str | list[str] | None) -> str:
+    def address(self, **values: str | list[str] | None) -> str:
         """This list with other values; None takes one out."""
         query = self.query.copy()
         query.pop("cursor", None)

@@ -156,6 +156,7 @@ class TestSetCase(models.Model):
     class Meta:
         ordering = ["position", "id"]
         constraints = [models.UniqueConstraint(fields=["test_set", "case"], name="case_once_in_a_set")]
+        indexes = [models.Index(fields=["test_set", "position", "id"], name="cases_of_set_in_order")]
 
     def __str__(self) -> str:
         return f"{self.test_set_id} {self.position}"
