@@ -361,21 +361,18 @@ def _take(slot: ReviewAssignment, user: User) -> ReviewAssignment:
         reviewer=user, state=State.OPEN, lease_until=Now() + LEASE, updated_at=Now()
     )
     slot.refresh_from_db()
+    note("assignment.claimed", slot, user, organization_id=slot.organization_id, result=str(slot.result_id))
     return slot
 
 
 def start(assignment: ReviewAssignment) -> bool:
     """Note that its reviewer looks at it, and hold it a while longer; False when it is no longer theirs."""
-    return bool(
-        ReviewAssignment.objects.open()
-        .filter(pk=assignment.pk, reviewer_id=assignment.reviewer_id)
-        .update(
-            state=State.STARTED,
-            started_at=models.functions.Coalesce("started_at", Now()),
-            lease_until=_longer_lease(),
-            updated_at=Now(),
-        )
-    )
+    mine = ReviewAssignment.objects.open().filter(pk=assignment.pk, reviewer_id=assignment.reviewer_id)
+    with transaction.atomic():
+        held = mine.update(lease_until=_longer_lease(), updated_at=Now())
+        if held and mine.filter(state=State.OPEN).update(state=State.STARTED, started_at=Now()):
+            note("assignment.started", assignment, assignment.reviewer, organization_id=assignment.organization_id)
+    return bool(held)
 
 
 def keep_draft(assignment: ReviewAssignment, draft: dict[str, Any]) -> bool:

@@ -77,9 +77,8 @@ def work_of(actor: Actor) -> Work:
         due_today=Count("pk", filter=Q(due_at__gte=now, due_at__lt=midnight + timedelta(days=1))),
     )
     reviews = Review.objects.visible_to(actor).filter(reviewer=actor.user, withdrawn_at__isnull=True)
-    done = reviews.aggregate(
-        done_this_week=Count("pk", filter=Q(created_at__gte=week)),
-        done_today=Count("pk", filter=Q(created_at__gte=midnight)),
+    done = reviews.filter(created_at__gte=week).aggregate(
+        done_this_week=Count("pk"), done_today=Count("pk", filter=Q(created_at__gte=midnight))
     )
     seconds = reviews.filter(seconds__isnull=False).order_by("-created_at").values_list("seconds", flat=True)[:200]
     timed = [value for value in seconds if value is not None]
@@ -89,6 +88,8 @@ def work_of(actor: Actor) -> Work:
 def rounds_of(actor: Actor, *, finished: bool = False) -> list[dict[str, Any]]:
     """The rounds that this person works in, most urgent first; or those with nothing left for them, newest first."""
     mine = ReviewAssignment.objects.visible_to(actor).filter(reviewer=actor.user)
+    if not finished:  # years of finished work need not be grouped to see what is open
+        mine = mine.filter(round__in=waiting_for(actor).order_by().values("round_id"))
     is_open = Q(state__in=ReviewAssignment.OPEN) & (Q(lease_until__isnull=True) | Q(lease_until__gt=Now()))
     rows = (
         mine.order_by()
@@ -117,6 +118,20 @@ def shared_rounds(actor: Actor) -> list[dict[str, Any]]:
         .order_by(F("due").asc(nulls_last=True), "round_id")[:20]
     )
     return [dict(row) for row in rows]
+
+
+def asked_rounds(actor: Actor) -> list[dict[str, Any]]:
+    """The open rounds that this person asked others for, newest first."""
+    own = ReviewRound.objects.visible_to(actor).filter(created_by=actor.user, state=ReviewRound.State.OPEN)
+    rounds = list(own.order_by("-created_at", "-id").values("id", "name", "due_at", "run__name", "run__number")[:20])
+    live = ReviewAssignment.objects.visible_to(actor).live().filter(round__in=[row["id"] for row in rounds])
+    counts = {
+        row["round_id"]: row
+        for row in live.order_by()
+        .values("round_id")
+        .annotate(total=Count("pk"), done=Count("pk", filter=Q(state=State.DONE)))
+    }
+    return [{**row, **counts[row["id"]]} for row in rounds if row["id"] in counts]
 
 
 def most_urgent(actor: Actor, limit: int = WAITING_SHOWN) -> list[dict[str, Any]]:

@@ -60,6 +60,7 @@ from results.models import Review, ReviewAssignment, ReviewRound, TestResult
 from results.queues import (
     Queue,
     Work,
+    asked_rounds,
     most_urgent,
     next_open,
     queue_of,
@@ -548,6 +549,7 @@ def review_list(request: MemberRequest) -> HttpResponse:
         "finished": finished,
         "shared": shared_rounds(actor) if actor.may("review") else [],
         "recent": recent_reviews(actor),
+        "asked": asked_rounds(actor) if actor.may("assign") else [],
         "segments": [Link("Open", "?", not finished), Link("Finished", "?show=finished", finished)],
         "now": timezone.now(),
     }

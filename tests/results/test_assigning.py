@@ -256,6 +256,36 @@ def test_the_trail_names_the_deal(run, ann):
     assert event.data == {"reviews": 2, "results": 2, "reviewers": {str(ann.pk): 2}}
 
 
+def test_the_trail_tells_every_step(run, lead, ann, ben, organization):
+    made = assign_reviewers(make_results(run, failed=4), [ann, ben], by=lead)
+    shared = assign_reviewers(make_results(run, failed=1), [], by=lead)
+    first, second = made.assignments.of(ann).order_by("id")
+    start(first)
+    start(first)
+    decline(first, by=ann, reason="No")
+    withdraw_review(submit_review(second.result, by=ann, verdict="failed", assignment=second))
+    claim_slot(shared, ann)
+    withdraw(made.assignments.open().of(ben)[0], by=lead)
+    release_of(ben, organization, by=lead)
+    withdraw_round(shared, by=lead)
+    close_round(made, by=lead)
+
+    events = AuditEvent.objects.order_by("at", "id").values_list("action", "user__name")
+    assert list(events) == [
+        ("round.created", "Ines"),
+        ("round.created", "Ines"),
+        ("assignment.started", "Ann"),
+        ("assignment.declined", "Ann"),
+        ("review.submitted", "Ann"),
+        ("review.withdrawn", None),
+        ("assignment.claimed", "Ann"),
+        ("assignment.withdrawn", "Ines"),
+        ("assignments.released", "Ines"),
+        ("round.withdrawn", "Ines"),
+        ("round.closed", "Ines"),
+    ]
+
+
 # --- undo, withdraw, close
 
 

@@ -354,6 +354,15 @@ def test_finished_rounds_are_apart(client, lead, ann, run):
     assert open_ones.context["work"].done_this_week == 1
 
 
+def test_leads_find_the_rounds_that_they_asked_for(client, lead, ann, run):
+    made = ask(ann, make_results(run, failed=2), lead)
+    client.force_login(lead)
+
+    asked = client.get(reverse("results:review-list")).context["asked"]
+
+    assert [(row["id"], row["done"], row["total"]) for row in asked] == [(made.pk, 0, 2)]
+
+
 def test_without_work_the_page_says_where_it_comes_from(client, ann):
     client.force_login(ann)
 
