@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
 from evalhub.accounts.actor import Actor
-from evalhub.accounts.tenancy import parse_uuid
+from evalhub.accounts.tenancy import normal_external_id, parse_uuid
 from results.filters import ResultFilter
 from results.models import TestResult
 from runs.filters import RunFilter
 from runs.models import TestRun
 
+MOST_NAMED = 1000
 NOT_OF_THE_LIST = ("next", "select", "list", "preview")
 
 
@@ -35,7 +35,7 @@ class Choice:
     @cached_property
     def is_ticked(self) -> bool:
         """Single results were named, so none of them is left to a rule."""
-        return bool(self._ids) and self.query.get("select") != "all"
+        return bool(self._named) and self.query.get("select") != "all"
 
     @cached_property
     def is_narrowed(self) -> bool:
@@ -46,7 +46,8 @@ class Choice:
     def results(self) -> QuerySet[TestResult]:
         visible = TestResult.objects.visible_to(self.actor).filter(archived_at__isnull=True)
         if self.is_ticked:
-            return visible.filter(pk__in=self._ids)
+            ids = [value for value in map(parse_uuid, self._named) if value is not None]
+            return visible.filter(Q(pk__in=ids) | Q(external_id__in=self._named))
         if self.query.get("list") == "runs":
             runs = RunFilter(self._of_the_list, TestRun.objects.visible_to(self.actor).listed(), actor=self.actor)
             return visible.filter(run__in=runs.qs.order_by().values("pk")) if runs.is_valid() else visible.none()
@@ -70,9 +71,10 @@ class Choice:
         return kept.urlencode()
 
     @cached_property
-    def _ids(self) -> list[UUID]:
-        found = (parse_uuid(value) for value in self.query.getlist("result"))
-        return [value for value in found if value is not None]
+    def _named(self) -> list[str]:
+        """Our ids or the sender's own."""
+        given = [value for value in self.query.getlist("result") if value and "\0" not in value]
+        return [normal_external_id(value) for value in given[:MOST_NAMED]]
 
     @cached_property
     def _of_the_list(self) -> QueryDict:

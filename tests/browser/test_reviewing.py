@@ -186,9 +186,11 @@ def test_a_verdict_by_one_key_changes_row_figures_and_drawer(page, sign_in, ann,
     page.goto(f"{reverse('results:run-detail', args=[run.pk])}?sort=position&result={first.pk}")
     drawer, row = page.locator("#drawer"), page.locator(f"#result-{first.pk}")
     expect(page.locator("#run-figures")).to_contain_text("100.0")
+    row.get_by_role("link").focus()
 
     page.keyboard.press("f")
     expect(page.get_by_text("Fail saved for")).to_be_visible()
+    expect(row.get_by_role("link")).to_be_focused()
     expect(page.locator("#run-figures")).to_contain_text("50.0")
     expect(row).to_contain_text("Fail")
     expect(row).to_have_attribute("aria-current", "true")
@@ -237,6 +239,22 @@ def test_ticked_results_are_assigned_from_their_list(page, sign_in, lead, ann, r
     expect(page).to_have_url(re.compile(r"sort=position"))
     asked = set(ReviewAssignment.objects.values_list("result_id", flat=True))
     assert asked == {results[0].pk, results[2].pk}
+
+
+def test_selected_runs_are_assigned_from_their_list(page, sign_in, lead, ann, run):
+    make_results(run, failed=2)
+    make_results(make_run(run.project, name="Weekly"), failed=1)
+    sign_in(lead)
+    page.goto(reverse("runs:run-list"))
+
+    page.get_by_label("Select all").first.check()
+    page.keyboard.press("a")
+    dialog = page.get_by_role("dialog", name="Assign reviewers")
+    expect(dialog).to_contain_text("3 results of 2 runs")
+    dialog.get_by_role("button", name="Assign 3 reviews").click()
+
+    expect(page.get_by_text("Assigned 3 reviews to 1 person.")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"/runs/$"))
 
 
 def test_declining_asks_for_a_reason_in_a_dialog(page, sign_in, lead, ann, ben, run):

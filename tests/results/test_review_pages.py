@@ -124,6 +124,15 @@ def test_ticked_results_are_assigned_whatever_their_state(client, lead, ann, run
     assert set(made.assignments.values_list("result_id", flat=True)) == {results[0].pk, results[4].pk}
 
 
+def test_results_go_by_the_senders_own_ids_too(client, lead, ann, run):
+    result = make_result(run, external_id="result-123")
+    client.force_login(lead)
+
+    response = client.get(reverse("results:assignment-create"), {"result": ["result-123"]})
+
+    assert list(response.context["choice"].results) == [result]
+
+
 def test_everything_that_a_filter_shows_can_be_assigned(client, lead, ann, run):
     results = make_results(run, passed=3, failed=2)
     client.force_login(lead)
