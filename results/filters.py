@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from evalhub.web.filters import ChoicesFilter, IdFilter, TenantFilterSet, WordsFilter, contains, named_or_me
 from results.models import Evaluation, Outcome, Review, ReviewAssignment, TestResult
 from runs.filters import both_ways
-from runs.models import Case, Evaluator, TestRun
+from runs.models import Case, Evaluator, Project, TestRun
 
 VERDICTS: Final = (
     ("passed", "pass"),
@@ -45,6 +45,9 @@ class ResultFilter(TenantFilterSet):
         help_text="At least 2 characters of the first 2,000 of inputs and output.",
     )
     run = IdFilter(label="Run", model=TestRun, help_text="Id.")
+    project = IdFilter(
+        label="Project", field_name="run__project", model=Project, words=("slug",), help_text="Id or slug."
+    )
     case = IdFilter(label="Case", model=Case, help_text="Id.")
     outcome = ChoicesFilter(label="Outcome", choices=Outcome.choices, help_text="Effective: people over machine.")
     machine_outcome = ChoicesFilter(label="Judge", choices=Outcome.choices, help_text="What the machine said.")

@@ -1,19 +1,20 @@
 from django.urls import path
 
+import evalhub.web.addresses  # noqa: F401  (registers <id:…>)
 from results import urls_review, views_result, views_run
 
 app_name = "results"
 
 urlpatterns = [
     *urls_review.urlpatterns,
-    path("runs/<str:run_id>/", views_run.run_detail, name="run-detail"),
-    path("runs/<str:run_id>/filters/", views_run.run_results_filters, name="run-results-filters"),
-    path("runs/<str:run_id>/export/", views_run.run_results_export, name="run-results-export"),
+    path("runs/<id:run_id>/", views_run.run_detail, name="run-detail"),
+    path("runs/<id:run_id>/filters/", views_run.run_results_filters, name="run-results-filters"),
+    path("runs/<id:run_id>/export/", views_run.run_results_export, name="run-results-export"),
     path("results/", views_run.result_list, name="result-list"),
     path("results/filters/", views_run.result_filters, name="result-filters"),
-    path("results/<str:result_id>/", views_result.result_detail, name="result-detail"),
-    path("results/<str:result_id>/html/", views_result.result_html, name="result-html"),
-    path("results/<str:result_id>/steps/<int:position>/", views_result.step_detail, name="step-detail"),
+    path("results/<id:result_id>/", views_result.result_detail, name="result-detail"),
+    path("results/<id:result_id>/html/", views_result.result_html, name="result-html"),
+    path("results/<id:result_id>/steps/<int:position>/", views_result.step_detail, name="step-detail"),
     path("comments/", views_result.comment_create, name="comment-create"),
     path("comments/<uuid:comment_id>/deletion/", views_result.comment_delete, name="comment-delete"),
     path("comments/<uuid:comment_id>/restoration/", views_result.comment_restore, name="comment-restore"),

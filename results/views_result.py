@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import Any, Final
 from uuid import UUID
@@ -249,6 +250,20 @@ FRAME_POLICY: Final[dict[str, Any]] = {
 }
 
 
+STYLE_SHEET: Final = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
+ADDRESS: Final = re.compile(
+    r"@import\b[^;}]*;?|(?:url|src|image|image-set|cross-fade|element)\s*\([^)]*\)?", re.IGNORECASE
+)
+
+
+def without_addresses(css: str) -> str:
+    """The style without what would ask for another file; its escapes go first, since they can spell url."""
+    css = css.replace("\\", "")
+    while (shorter := ADDRESS.sub("", css)) != css:  # what is left may spell it anew
+        css = shorter
+    return css
+
+
 def html_of(result: TestResult) -> str:
     """The output that the sender marked as HTML to show."""
     key = result.render_html_key
@@ -273,9 +288,11 @@ def result_html(request: MemberRequest, result_id: str) -> HttpResponse:
         tags=FRAME_TAGS - {"a", "img", "area", "map"},
         clean_content_tags={"script", "iframe", "object", "noscript", "template"},
         attributes={name: set(values) for name, values in FRAME_ATTRIBUTES.items()},
+        attribute_filter=lambda tag, attribute, value: without_addresses(value) if attribute == "style" else value,
         strip_comments=True,
         link_rel=None,
     )
+    clean = STYLE_SHEET.sub(lambda sheet: f"<style>{without_addresses(sheet.group(1))}</style>", clean)
     body = f'<!doctype html><html><head><meta charset="utf-8"><title>Output</title></head><body>{clean}</body></html>'
     return HttpResponse(body, headers={"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"})
 

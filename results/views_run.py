@@ -29,6 +29,7 @@ from results.models import Outcome, Review, ReviewAssignment, ReviewRound, Rollu
 from results.reading import OPERATORS, shown_metadata
 from results.summary import by_evaluator, by_tag, by_variant, score_histograms, value_histograms, worst_first
 from results.views_result import drawer_of
+from runs.current import ask_about_current_project
 from runs.models import Evaluator, Import, TestRun, Variant
 
 TABS: Final = (("", "Results"), ("summary", "Summary"), ("reviews", "Reviews"), ("configuration", "Configuration"))
@@ -532,6 +533,7 @@ def ids_of(values: Iterable[str]) -> list[UUID]:
 @require_safe
 def result_list(request: MemberRequest) -> HttpResponse:
     """Results of all runs, newest first."""
+    ask_about_current_project(request)
     listed = TestResult.objects.visible_to(request.actor).filter(run__kind=TestRun.Kind.TEST)
     found = ResultFilter(request.GET, listed, actor=request.actor)
     page = read_results(found, cursor=request.GET.get("cursor"), fields=(*FIELDS, "run__name", "run__number"))

@@ -154,8 +154,8 @@ def test_progress_sends_the_rows_and_stops_when_all_have_ended(lead, project):
     running.finish("completed")
     later = text_of(lead.get("/runs/progress/", query, headers={"HX-Request": "true"}))
 
-    assert f'<tr id="run-{running.pk}" data-row hx-swap-oob="true">' in text
-    assert f'<tr id="run-{ended.pk}" data-row hx-swap-oob="true">' in text
+    assert f'<hx-partial hx-target="#run-{running.pk}" hx-swap="outerHTML">' in text
+    assert f'<tr id="run-{ended.pk}" data-row>' in text
     assert f'hx-get="/runs/progress/?run={running.pk}"' in text
     assert str(stranger.pk) not in text
     assert "hx-get" not in later
