@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "evalhub.audit",
     "evalhub.web",
     "evalhub.database",
+    "evalhub.importers",
     "runs",
     "results",
     "evalhub",
@@ -229,6 +230,10 @@ SERVES_COLLECTED_FILES = MODE in (
 WHITENOISE_USE_FINDERS = not SERVES_COLLECTED_FILES
 WHITENOISE_AUTOREFRESH = not SERVES_COLLECTED_FILES
 MEDIA_ROOT = VAR_DIR / "media"  # uploads wait here for the worker; nothing in it has an address
+IMPORT_LIMITS = {  # see docs/importing.md
+    "file_bytes": read_number("EVALHUB_IMPORT_FILE_MB", 200, least=1) * 1024 * 1024,
+    "record_bytes": read_number("EVALHUB_IMPORT_RECORD_MB", 32, least=1) * 1024 * 1024,
+}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

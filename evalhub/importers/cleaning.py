@@ -13,6 +13,7 @@ from runs.evaluators import EvaluatorSpec
 
 LONGEST_NAME = 200
 LONGEST_TAG = 80
+LARGEST = 2**53
 
 
 class Cleaner:
@@ -32,6 +33,8 @@ class Cleaner:
 
     def record(self, record: ResultRecord, number: int) -> ResultRecord:
         self.clean(record, f"Result {number:,} ({record.name[:80]})")
+        if record.tokens is not None and not 0 <= record.tokens < LARGEST:
+            record.tokens = None
         record.tags = [tag[:LONGEST_TAG] for tag in record.tags if tag]
         for judgement in record.evaluations:
             if isinstance(judgement.evaluator, EvaluatorSpec):

@@ -177,19 +177,20 @@ def other_model_steps(
     known = {text(message.get("id")) for message in messages if message.get("id")}
     if not known:
         return []  # messages of old logs have no ids to tell by
-    spans = {event.get("id"): text(event.get("name")) for event in events if event.get("event") == "span_begin"}
+    spans = {text(event.get("id")): text(event.get("name")) for event in events if event.get("event") == "span_begin"}
     steps, shown, left = [], set(known), MOST_SHOWN
     for event in events:
         if event.get("event") != "model" or message_id(event) in known or event.get("pending"):
             continue
         sent = list(islice(input_of(event, pool), left))
         left -= len(sent)
-        asked = [as_dict(resolver.resolve(m)) for m in sent if as_dict(m).get("id") not in shown]
+        asked = [as_dict(resolver.resolve(m)) for m in sent if text(as_dict(m).get("id")) not in shown]
         shown |= {text(m.get("id")) for m in asked if m.get("id")}
         output = as_dict(resolver.resolve(event.get("output")))
         choice = as_dict(next(iter(as_list(output.get("choices"))), None))
         step = model_step(as_dict(choice.get("message")) | {"model": event.get("model")}, asked, event, None)
-        step.context = {"span": spans.get(event.get("span_id"))} if spans.get(event.get("span_id")) else {}
+        span = spans.get(text(event.get("span_id")))
+        step.context = {"span": span} if span else {}
         steps.append(step)
     return steps
 
@@ -199,7 +200,7 @@ def input_of(event: dict[str, Any], pool: list[Any]) -> Iterator[Any]:
     yield from as_list(event.get("input"))
     if not event.get("input"):
         for span in map(as_list, as_list(event.get("input_refs"))):
-            if len(span) == 2 and all(isinstance(end, int) and end >= 0 for end in span):
+            if len(span) == 2 and all(isinstance(end, int) and 0 <= end <= len(pool) for end in span):
                 yield from islice(pool, span[0], span[1])
 
 

@@ -13,6 +13,7 @@ from results.records import Judgement, ResultRecord
 from runs.cases import CaseSpec
 
 KEPT = ("uuid", "limit", "error_retries", "metadata", "sandbox", "setup", "files")
+MOST_EPOCHS = 1_000_000
 ERROR_TYPE = re.compile(r"^(\w{1,60})\(")
 
 
@@ -53,7 +54,7 @@ class SampleReader:
             attributes["traceback"] = resolver.resolve(error["traceback"])
         record = ResultRecord(
             case=spec,
-            repetition=max(1, int(number(sample.get("epoch")) or 1)),
+            repetition=int(min(max(number(sample.get("epoch")) or 1, 1), MOST_EPOCHS)),
             name=spec.name,
             inputs=inputs,
             expected=expected,

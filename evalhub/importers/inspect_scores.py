@@ -42,7 +42,7 @@ class ScoreReader:
         before: dict[str, Any] = {}
         edits: Counter[tuple[str, str]] = Counter()
         for state in states:
-            values = values_of(name, state["value"])
+            values = values_of(name, state.get("value"))
             who = as_dict(state.get("provenance"))
             for key, value in values.items():
                 if who and key in before and same(before[key], value):

@@ -169,7 +169,7 @@ class RunStore:
         run.finished_at = max(filter(None, [said.finished_at or said.started_at or now, run.started_at]))
         run.created_at = min(said.created_at or said.started_at or run.created_at, now)
         run.error = said.error
-        run.planned_count = max(said.planned or 0, 0)
+        run.planned_count = min(max(said.planned or 0, 0), 2**31 - 1)
         run.attributes = remember(
             run, sha256=self.sha256, finished=said.finished, records=records, filename=self.filename
         )

@@ -21,7 +21,7 @@ from evalhub.importers.problems import ImportProblem, Limits
 SAMPLE_ROWS = 200
 PREVIEW_ROWS = 20
 DELIMITERS = ",;\t|"
-MOST_COLUMNS = 1000
+MOST_COLUMNS = 300  # each has three fields in the form
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 WORDS = {"true": True, "false": False, "yes": True, "no": False, "pass": True, "fail": False}

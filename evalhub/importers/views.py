@@ -56,10 +56,15 @@ def import_list(request: MemberRequest) -> HttpResponse:
 @requires("import")
 def import_create(request: MemberRequest) -> HttpResponse:
     most = Limits.current().file_bytes + MEGABYTE
-    if request.method == "POST" and int(request.META.get("CONTENT_LENGTH") or 0) > most:
+    if request.method == "POST" and length_of(request) > most:
         raise Refused(f"The file is larger than {megabytes(Limits.current().file_bytes)}.")
     response: HttpResponse = _import_create(request)
     return response
+
+
+def length_of(request: MemberRequest) -> int:
+    said = request.META.get("CONTENT_LENGTH") or ""
+    return int(said) if said.isascii() and said.isdigit() else 0
 
 
 @csrf_protect

@@ -145,6 +145,7 @@ class Import(Tenant):
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
 
+    deleted_paths = ("project__deleted_at",)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="imports")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     filename = models.CharField(max_length=255)

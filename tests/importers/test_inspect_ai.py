@@ -611,3 +611,30 @@ def test_secrets_in_the_model_s_arguments_are_not_kept(tmp_path):
     one = bring_in(write_log(tmp_path, [make_sample(1)], header))
 
     assert one.run.configuration.parameters["model_args"] == {"api_key": "[redacted]", "region": "eu"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"epoch": 10**30},
+        {"epoch": "two"},
+        {"scores": {"match": {"history": [{"provenance": {"author": ["x"]}}]}}},
+        {"scores": {"match": "C"}},
+        {"scores": {"match": {"value": {"a": {"b": 1}}}}},
+        {
+            "events": [
+                {"event": "span_begin", "id": []},
+                {"event": "model", "span_id": {}, "input_refs": [[0, 10**30], [1]]},
+            ]
+        },
+        {"model_usage": {"m": {"total_tokens": 10**30, "input_tokens": "many"}}},
+        {"messages": [1, {"role": ["user"]}, {"content": [None, {"type": 1}]}], "output": {"choices": [None]}},
+        {"input": [None], "target": {"a": 1}, "choices": 3, "error": "text", "working_time": "long"},
+        {"attachments": ["x"], "events_data": [], "metadata": "none", "invalidation": 1},
+    ],
+)
+def test_values_of_unexpected_kinds_do_not_stop_an_import(tmp_path, fields):
+    one = bring_in(write_log(tmp_path, [make_sample(1, **fields)]))
+
+    assert one.run.result_count == 1
+    assert recount(one.run.pk, repair=False) == []
