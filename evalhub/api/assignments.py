@@ -469,8 +469,8 @@ class RoundDetail(OneRound):
         return self.answer(get(ReviewRound, self.actor, id).pk)
 
     def patch(self, request: Request, id: str) -> Response:
-        said = self.read_body()
         found = get(ReviewRound, self.actor, id, lock=True)
+        said = self.read_body()
         (before,) = ROUND_DETAIL.fetch(ReviewRound.objects.filter(pk=found.pk))
         check_not_stale(request, etag_of(before, ROUND_CHANGES.fields))
         changed = apply_changes(found, said)

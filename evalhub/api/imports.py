@@ -235,8 +235,8 @@ class ImportDetail(OfImports):
         return Response(self.shown(get(Import, self.actor, id)))
 
     def patch(self, request: Request, id: str) -> Response:
-        said = self.read_body()
         entry = get(Import, self.actor, id, lock=True)
+        said = self.read_body()
         if not is_table(entry) or not entry.file or not (needs_mapping(entry) or can_start_again(entry)):
             raise conflict("Only a table that waits, or that failed, can be given a mapping.")
         self.map(entry, said["mapping"])

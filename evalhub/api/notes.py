@@ -160,8 +160,8 @@ class CommentDetail(ApiView):
         return comment
 
     def patch(self, request: Request, id: str) -> Response:
-        said = self.read_body()
         comment = self.mine(id)
+        said = self.read_body()
         (before,) = COMMENT.fetch(Comment.objects.filter(pk=comment.pk))
         check_not_stale(request, etag_of(before, COMMENT_CHANGES.fields))
         if said.get("text", comment.text) != comment.text:

@@ -168,8 +168,8 @@ class NounDetail(OfNoun):
 
     def patch(self, request: Request, id: str) -> Response:
         noun, actor = self.noun, self.actor
-        said = self.read_body()
         row = get(noun.model, actor, id, lock=True)
+        said = self.read_body()
         before = self.shown(row.pk)
         check_not_stale(request, etag_of(before, noun.change.fields))
         values = resolve(noun.change.fields, said, actor)

@@ -321,8 +321,8 @@ class RunDetail(OfRuns):
 
     def patch(self, request: Request, id: str) -> Response:
         actor = self.actor
-        said = self.read_body()
         run = get(TestRun, actor, id, lock=True)
+        said = self.read_body()
         before = self.shown(run.pk)
         check_not_stale(request, etag_of(before, RUN_CHANGES.fields))
         values = resolve(RUN_CHANGES.fields, said, actor)
