@@ -626,6 +626,9 @@ def offered[M: Model](rows: QuerySet[M], *kept: UUID | None) -> QuerySet[M]:
     return rows.filter(Q(archived_at__isnull=True) | Q(pk__in=[pk for pk in kept if pk]))
 
 
+MOST_OFFERED = 300  # evaluators in one form: a browser sends a place for each
+
+
 class ConfigurationForm(SetUpForm):
     """``project`` is chosen before the form is shown: it decides what there is to choose from."""
 
@@ -690,6 +693,7 @@ class ConfigurationForm(SetUpForm):
         evaluators = list(self.fields["evaluators"].queryset)  # type: ignore[attr-defined]
         places = {str(evaluator.pk): self._place(evaluator.pk, chosen) for evaluator in evaluators}
         evaluators.sort(key=lambda evaluator: (str(evaluator.pk) not in chosen, places[str(evaluator.pk)] or 10_000))
+        evaluators = evaluators[: max(MOST_OFFERED, len(chosen))]
         return [
             {"evaluator": evaluator, "chosen": str(evaluator.pk) in chosen, "place": places[str(evaluator.pk)]}
             for evaluator in evaluators

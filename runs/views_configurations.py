@@ -77,9 +77,7 @@ def configuration_detail(request: MemberRequest, configuration_id: str) -> HttpR
         run_count=run_count,
         rates=rates_of(runs),
         evaluators=evaluators_of(configuration),
-        parameters=[
-            (name.replace("_", " ").capitalize(), parameters[name]) for name in PARAMETERS if name in parameters
-        ],
+        parameters=[(PARAMETERS[name], parameters[name]) for name in PARAMETERS if name in parameters],
         other={name: value for name, value in parameters.items() if name not in PARAMETERS},
         activity=activity_of(actor, configuration),
         restore_url=reverse("runs:configuration-restore", args=[configuration.pk]),
@@ -88,7 +86,9 @@ def configuration_detail(request: MemberRequest, configuration_id: str) -> HttpR
     return render_page(request, "runs/configuration_detail.html", context)
 
 
-PARAMETERS = ConfigurationForm.PARAMETERS
+PARAMETERS = {
+    name: str(ConfigurationForm.base_fields[name].label or name.capitalize()) for name in ConfigurationForm.PARAMETERS
+}
 
 
 @requires("set_up")

@@ -102,6 +102,11 @@ class SetUpList:
         return bool(self.chips or self.filter.values.get("q"))
 
     @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing at all yet, not even in the archive."""
+        return not (self.page.rows or self.is_narrowed or self.is_archive or self.counts[1])
+
+    @property
     def clear_url(self) -> str:
         """The list with nothing but its sort order and its archive."""
         kept = QueryDict(mutable=True)
@@ -125,7 +130,7 @@ class SetUpList:
             return f"Nothing in the archive matches. {formats.count(there)} in use would."
         if there:
             return f"Nothing in use matches. {formats.count(there)} in the archive would."
-        names = [f"{chip.key} is {chip.value}" for chip in self.chips]
+        names = [f"{chip.key.lower()} is {chip.value}" for chip in self.chips]
         if q := self.filter.values.get("q"):
             names.insert(0, f"the search for “{q}”")
         return f"What narrows the list: {', '.join(names)}."

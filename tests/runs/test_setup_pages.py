@@ -8,7 +8,9 @@ from django.urls import reverse
 
 from evalhub.accounts.rights import Role
 from evalhub.audit.models import AuditEvent
+from results.records import Judgement
 from runs.configurations import evaluators_of
+from runs.evaluators import change_evaluator
 from runs.models import Case, Endpoint, Evaluator, Project, SavedView, TestConfiguration, TestSet
 from tests.factories import (
     make_actor,
@@ -782,6 +784,20 @@ def test_a_used_evaluator_becomes_a_new_version_and_shows_what_changed(as_lead, 
     assert evaluator.definition == {"prompt": "Is it very good?", "came_with": "an import"}
     assert re.search(r"<dt>Threshold</dt><dd>.*<del>50</del><ins>90</ins>", page)
     assert "<ins>very </ins>good?" in page
+
+
+def test_an_older_version_opens_on_request(as_lead, lead):
+    evaluator = make_result(make_run(make_project(lead.organization))).evaluations.get().evaluator
+    for threshold in (0.25, 0.75):
+        change_evaluator(evaluator, by=lead, threshold=threshold)
+        run = make_run(evaluator.project)
+        make_result(run, evaluations=[Judgement(evaluator=evaluator, value=1)])
+    url = reverse("runs:evaluator-detail", args=[evaluator.pk])
+
+    newest, older = (as_lead.get(url, query).content.decode() for query in ({}, {"version": "2"}))
+
+    assert ("<ins>75</ins>" in newest, "<ins>25</ins>" in newest) == (True, False)
+    assert re.search(r"<dt>Threshold</dt><dd>.*<ins>0.25</ins>", older)
 
 
 def test_who_judges_decides_what_is_kept_of_how(as_lead, lead):
