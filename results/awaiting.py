@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from uuid import UUID
 
 from procrastinate.contrib.django import app
-from procrastinate.exceptions import AlreadyEnqueued
 
 from results.models import Evaluation
 from results.models.results import EvaluationQuerySet
@@ -19,10 +17,9 @@ CHUNK = 200
 
 
 def expect_judgements(run: TestRun) -> None:
-    """Give a worker the run's pending machine evaluations, if it has any."""
+    """Give a worker the run's pending machine evaluations, if it has any: in the transaction that made them."""
     if pending_in(run.pk).exists():
-        with suppress(AlreadyEnqueued):
-            app.configure_task(JUDGE_PENDING, queueing_lock=f"{JUDGE_PENDING}:{run.pk}").defer(run_id=str(run.pk))
+        app.configure_task(JUDGE_PENDING).defer(run_id=str(run.pk))
 
 
 def judge_pending(run_id: UUID) -> int:

@@ -49,7 +49,7 @@ def test_the_checks_come_first_and_pytest_last(tools):
     assert run_command() == 0
     assert [words[0] for words in ran] == ["ruff", "mypy", "manage.py", "pytest"]
     assert ran[2] == ["manage.py", "makemigrations", "--check", "--dry-run"]
-    assert ran[3] == ["pytest", "-n", "auto"]
+    assert ran[3] == ["pytest", "-n", "auto", "--dist", "loadgroup"]
 
 
 def test_arguments_go_to_pytest_as_they_are(tools):

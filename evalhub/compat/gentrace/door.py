@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
-from django.db import DataError, IntegrityError
+from django.core.exceptions import SuspiciousOperation
+from django.db import DataError, IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
@@ -16,6 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.tokens import TokenRefused, actor_from_bearer
+from evalhub.api.authentication import PerToken
 from evalhub.compat.gentrace.reading import Body, Refusal
 from evalhub.compat.gentrace.words import Speech
 from evalhub.web.errors import Refused
@@ -24,6 +25,8 @@ from results.recording import RecordingError
 
 log = logging.getLogger("evalhub.gentrace")
 JSON = "application/json"  # exactly: Python's client rejects any other spelling
+LARGEST = 64 * 1024 * 1024  # bytes of a body: 10,000 results with their steps
+CHUNK = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -39,16 +42,23 @@ class Call:
 
     def body(self) -> Body:
         try:
-            return Body(loads_strict(self.request.body))
+            return Body(loads_strict(self.read()))
         except BadJson as problem:
             raise Refusal(str(problem)) from None
 
+    def read(self, largest: int = LARGEST) -> bytes:
+        """The whole body, or 413. What is too much is read on for a while, so that the sender gets to see why."""
+        raw = self.request.read(largest + 1)
+        if len(raw) <= largest:
+            return raw
+        for _ in range(largest // CHUNK):
+            if not self.request.read(CHUNK):
+                break
+        raise Refusal(f"The request is larger than {largest // (1024 * 1024)} MiB.", 413)
+
     def parameter(self, name: str) -> str:
-        """A query parameter, or an empty text; NUL cannot be in anything that we have."""
-        value = self.request.GET.get(name, "")
-        if "\0" in value:
-            raise Refusal(f"{name} holds a NUL character.")
-        return value
+        """A query parameter, or an empty text."""
+        return self.request.GET.get(name, "")
 
     def must(self, action: str) -> None:
         if not self.actor.may(action):
@@ -65,22 +75,23 @@ def door(**verbs: Verb) -> Callable[..., HttpResponseBase]:
     def view(request: HttpRequest, **named: str) -> HttpResponseBase:
         verb = verbs.get(request.method or "")
         try:
-            try:
-                actor = actor_from_bearer(request.headers.get("Authorization"))
-            except TokenRefused as refused:
-                raise Refusal(str(refused), 401) from None
+            call = Call(request, who_asks(request))
             if verb is None:
                 raise Refusal(f"{request.method} is not served here.", 405)
-            answer = verb(Call(request, actor), **named)
+            if any("\0" in text for key, texts in request.GET.lists() for text in (key, *texts)):
+                raise Refusal("The address holds a NUL character.")
+            if request.method == "GET":
+                answer = verb(call, **named)
+            else:
+                with transaction.atomic():  # all of a request or nothing of it
+                    answer = verb(call, **named)
         except Refusal as refusal:
-            return failed(refusal.message, refusal.status, refusal.errors)
+            return failed(refusal.message, refusal.status, refusal.errors, refusal.headers)
         except Refused as refusal:
             return failed(str(refusal), 400)
         except RecordingError as error:
             return failed(f"testRuns[{error.index}], {error.field}: {error.message}", 400)
-        except RequestDataTooBig:
-            return failed("The request is too large.", 413)
-        except (MultiPartParserError, UnicodeDecodeError):
+        except (MultiPartParserError, SuspiciousOperation, UnicodeError):
             return failed("The request cannot be read.", 400)
         except (DataError, IntegrityError) as error:  # a value that the database cannot hold
             log.warning("refused by the database: %s", error)
@@ -92,12 +103,25 @@ def door(**verbs: Verb) -> Callable[..., HttpResponseBase]:
     return view
 
 
-def said(answer: Any, status: int = 200) -> HttpResponse:
-    return HttpResponse(dumps(answer), status=status, content_type=JSON)
+def who_asks(request: HttpRequest) -> Actor:
+    try:
+        actor = actor_from_bearer(request.headers.get("Authorization"))
+    except TokenRefused as refused:
+        raise Refusal(str(refused), 401) from None
+    seconds = PerToken.allowance.take(actor.token.pk if actor.token else actor.user.pk)
+    if seconds:
+        raise Refusal("Too many requests with this API key.", 429, headers={"Retry-After": str(seconds)})
+    return actor
 
 
-def failed(message: str, status: int, errors: Iterable[str] = ()) -> HttpResponse:
-    return said({"message": message, "errors": list(errors)}, status)
+def said(answer: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(dumps(answer), status=status, content_type=JSON, headers=dict(headers or {}))
+
+
+def failed(
+    message: str, status: int, errors: Iterable[str] = (), headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    return said({"message": message, "errors": list(errors)}, status, headers)
 
 
 def nowhere(call: Call, **named: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,20 +12,24 @@ from uuid import UUID
 from django.utils.dateparse import parse_datetime
 
 from evalhub.accounts.tenancy import parse_uuid
+from evalhub.compat.gentrace.words import METADATA_TYPES, is_typed
 from results.records import Judgement, StepRecord
 from runs.evaluators import EvaluatorSpec
 from runs.models import Evaluator
 
-KNOWN_METADATA = {"string": ("value", str), "url": ("url", str), "boolean": ("value", bool)}
 LONGEST_ID = 200
+LONGEST_STEP = 1e12  # milliseconds
+NUMBER = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
 
 class Refusal(Exception):
     """The request cannot be served; ``errors`` are further sentences."""
 
-    def __init__(self, message: str, status: int = 400, errors: Iterable[str] = ()) -> None:
+    def __init__(
+        self, message: str, status: int = 400, errors: Iterable[str] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
-        self.message, self.status, self.errors = message, status, list(errors)
+        self.message, self.status, self.errors, self.headers = message, status, list(errors), headers
 
 
 class Body:
@@ -101,26 +105,21 @@ class Body:
         return found
 
     def time(self, key: str) -> datetime | None:
-        """ISO 8601; a time without zone is UTC, as the clients mean it."""
+        """ISO 8601 with its offset, as the clients send it."""
         value = self.value.get(key)
         if value is None:
             return None
         try:
-            parsed = parse_datetime(value) if isinstance(value, str) else None
-        except ValueError:
-            parsed = None
-        if parsed is None:
-            raise Refusal(f"{self.named(key)} must be a time in ISO 8601.")
-        return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+            parsed = parse_datetime(value) if isinstance(value, str) and value.isascii() else None
+            if parsed is not None and parsed.tzinfo is not None:
+                return parsed.astimezone(UTC)
+        except (ValueError, OverflowError):  # no such day, or outside of the years 1 to 9999
+            pass
+        raise Refusal(f"{self.named(key)} must be a time in ISO 8601 with its offset, such as 2026-01-05T10:00:00Z.")
 
     def seconds(self, key: str) -> datetime | None:
         value = self.number(key)
-        if value is None:
-            return None
-        try:
-            return datetime.fromtimestamp(value, UTC)
-        except (ValueError, OverflowError, OSError):
-            raise Refusal(f"{self.named(key)} must be a time in seconds since 1970.") from None
+        return None if value is None else moment(value, self.named(key))
 
     def metadata(self, key: str) -> dict[str, Any]:
         """{key: {type, ...}}; entries of a known type must be whole, other types are kept as they are."""
@@ -129,15 +128,18 @@ class Body:
             place = f"{self.named(key)}.{name[:60]}"
             if not isinstance(entry, dict) or not isinstance(entry.get("type"), str):
                 raise Refusal(f"{place} must be an object with a type.")
-            known = KNOWN_METADATA.get(entry["type"])
-            if known and not isinstance(entry.get(known[0]), known[1]):
-                raise Refusal(f"{place} has the type {entry['type']} and needs a {known[1].__name__} as {known[0]}.")
+            if entry["type"] in METADATA_TYPES and not is_typed(entry):
+                needs = " and ".join(
+                    f"{part} ({kind.__name__})" for part, kind in METADATA_TYPES[entry["type"]].items()
+                )
+                raise Refusal(f"{place} has the type {entry['type']} and needs {needs}.")
         return found
 
 
 def read_step(step: Body) -> StepRecord:
-    """One StepRun; ``elapsedTime`` is in milliseconds."""
+    """One StepRun; ``elapsedTime`` is in milliseconds, and below zero where a clock was set back."""
     context = step.mapping("context") or {}
+    elapsed = step.number("elapsedTime", least=-LONGEST_STEP, most=LONGEST_STEP)
     return StepRecord(
         name=step.text("invocation")[:300],
         provider=step.text("providerName")[:300],
@@ -146,7 +148,7 @@ def read_step(step: Body) -> StepRecord:
         outputs=step.mapping("outputs") or {},
         context=context,
         error=step.text("error"),
-        latency_ms=step.number("elapsedTime"),
+        latency_ms=None if elapsed is None else max(elapsed, 0),
         started_at=step.time("startTime"),
         finished_at=step.time("endTime"),
     )
@@ -177,46 +179,21 @@ def read_local_evaluation(evaluation: Body) -> Judgement:
 
 
 def read_path(item: Body) -> list[dict[str, Any]] | None:
-    path = [{"type": section.text("type"), "name": section.text("name")} for section in item.items("path")]
-    return path or None
+    sections = item.items("path")
+    for section in sections:
+        if section.text("type", required=True) != "suite":
+            raise Refusal(f"{section.named('type')} must be suite.")
+    return [{"type": "suite", "name": section.text("name", required=True)} for section in sections] or None
 
 
-# --- deep filters -----------------------------------------------------------------------------------------------------
-
-_BRACKETS = re.compile(r"^(\w+)((?:\[[^\[\]]+\])+)$")
-Conditions = list[tuple[tuple[str, ...], list[str]]]
-
-
-def deep_filters(query: Iterable[tuple[str, list[str]]], name: str) -> Conditions:
-    """The filters on ``name`` in both spellings: ``createdAt[gt]=1`` and ``createdAt.gt=1`` give (("gt",), ["1"])."""
-    found: Conditions = []
-    for key, values in query:
-        bracketed = _BRACKETS.match(key)
-        parts = [bracketed[1], *re.findall(r"\[([^\[\]]+)\]", bracketed[2])] if bracketed else key.split(".")
-        if parts[0] == name and len(parts) > 1:
-            # A metadata key may hold dots itself: the operator is the last part.
-            found.append(((".".join(parts[1:-1]), parts[-1]) if len(parts) > 2 else (parts[1],), values))
-    return found
-
-
-def seconds_filter(conditions: Conditions, name: str) -> dict[str, datetime]:
-    """createdAt gt, gte, lt, lte in unix seconds, as lookups."""
-    lookups: dict[str, datetime] = {}
-    for path, values in conditions:
-        if len(path) != 1 or path[0] not in ("gt", "gte", "lt", "lte"):
-            raise Refusal(f"{name} takes gt, gte, lt and lte.")
-        try:
-            lookups[f"created_at__{path[0]}"] = datetime.fromtimestamp(float(values[-1]), UTC)
-        except (ValueError, OverflowError, OSError):
-            raise Refusal(f"{name}.{path[0]} must be a time in seconds since 1970.") from None
-    return lookups
+def moment(seconds: float, place: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Refusal(f"{place} must be a time in seconds since 1970.") from None
 
 
 def as_number(text: str, place: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    if not NUMBER.fullmatch(text):
         raise Refusal(f"{place} must be a number.")
-    return value
+    return float(text)

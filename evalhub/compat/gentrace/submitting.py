@@ -4,169 +4,195 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from evalhub.accounts.models import User
 from evalhub.accounts.tenancy import normal_external_id
 from evalhub.audit.models import record_event
 from evalhub.compat.gentrace.door import Call
-from evalhub.compat.gentrace.finding import one
-from evalhub.compat.gentrace.reading import Body, Refusal, html_key, read_local_evaluation, read_path, read_step
+from evalhub.compat.gentrace.finding import ids_of
+from evalhub.compat.gentrace.reading import (
+    LONGEST_ID,
+    Body,
+    Refusal,
+    html_key,
+    read_local_evaluation,
+    read_path,
+    read_step,
+)
 from evalhub.web.json import dumps
 from results.awaiting import expect_judgements
 from results.models import Evaluation, TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord
 from results.settling import Settlement, settlement
-from runs.cases import CaseSpec, golden_set
+from runs.cases import CaseSpec, ensure_cases, golden_set
 from runs.launching import open_run
 from runs.models import Case, Evaluator, Project, TestRun
 
-MOST = 10_000  # results in one request
+MOST = 10_000  # results or evaluations in one request
+ANSWER_IDS = ("runId", "evaluatorId")
 
 
 def submit(call: Call, project: Project, body: Body, *, with_steps: bool) -> TestRun:
     """A new run with its results. The same results again (ids of the client) give the run that they are in."""
-    items = body.items("testRuns", required=True)
-    if len(items) > MOST:
-        raise Refusal(f"testRuns holds {len(items):,} items; send at most {MOST:,} at once.")
-    metadata = body.metadata("metadata")
-    records = _records(call, project, items, with_steps=with_steps, remote=bool(body.flag("triggerRemoteEvals")))
-    known = _run_of(call, project, records)
+    items = results_in(body)
+    method = _collection_method(body) if with_steps else ""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # or one submission, sent twice at once, is two
+    known = _run_of(call, project, items)
     if known is not None:
         return known
-    try:
-        with transaction.atomic():
-            run = open_run(
-                project,
-                name=body.text("name")[:300],
-                by=call.actor.user,
-                via=TestRun.Via.GENTRACE,
-                branch=body.text("branch")[:200],
-                commit=body.text("commit")[:200],
-                metadata=metadata,
-                attributes={"collection_method": body.text("collectionMethod")} if with_steps else {},
-            )
-            record_results(run, records, via=TestRun.Via.GENTRACE)
-            run.finish(TestRun.Status.COMPLETED)
-    except IntegrityError:  # the same submission at the same time
-        known = _run_of(call, project, records)
-        if known is None:
-            raise
-        return known
-    expect_judgements(run)
+    run = open_run(
+        project,
+        name=body.text("name")[:300],
+        by=call.actor.user,
+        via=TestRun.Via.GENTRACE,
+        branch=body.text("branch")[:200],
+        commit=body.text("commit")[:200],
+        metadata=body.metadata("metadata"),
+        attributes={"collection_method": method} if method else {},
+    )
+    _record(call, run, body, items, with_steps=with_steps)
+    run.finish(TestRun.Status.COMPLETED)
     return run
 
 
 def add(call: Call, run: TestRun, body: Body, *, with_steps: bool) -> None:
-    """More results for a run; those that are there already stay."""
+    """More results for a run. Those with an id that is there already stay; a case without one was asked once more."""
+    items = results_in(body)
+    TestRun.objects.select_for_update(no_key=True).get(pk=run.pk)
+    _record(call, run, body, items, with_steps=with_steps)
+
+
+def results_in(body: Body) -> list[Body]:
     items = body.items("testRuns", required=True)
+    if len(items) > MOST:
+        raise Refusal(f"testRuns holds {len(items):,} items; send at most {MOST:,} at once.")
+    return items
+
+
+def _record(call: Call, run: TestRun, body: Body, items: Sequence[Body], *, with_steps: bool) -> None:
     remote = bool(body.flag("triggerRemoteEvals"))
-    record_results(
-        run, _records(call, run.project, items, with_steps=with_steps, remote=remote), via=TestRun.Via.GENTRACE
-    )
-    expect_judgements(run)
+    records = _records(call, run.project, items, with_steps=with_steps, remote=remote)
+    _number_repetitions(run, records)
+    record_results(run, records, via=TestRun.Via.GENTRACE)
+    if remote:
+        expect_judgements(run)
 
 
 def _records(
     call: Call, project: Project, items: Sequence[Body], *, with_steps: bool, remote: bool
 ) -> list[ResultRecord]:
     cases = _cases_named(call, project, items)
-    evaluators = list(Evaluator.objects.current().filter(project=project, origin=Evaluator.Origin.OWN))
+    evaluators = Evaluator.objects.current().filter(project=project, origin=Evaluator.Origin.OWN)
+    evaluators = evaluators.order_by("created_at", "id")
     people = [evaluator for evaluator in evaluators if evaluator.who == Evaluator.Who.HUMAN]
     machines = [evaluator for evaluator in evaluators if evaluator.who != Evaluator.Who.HUMAN] if remote else []
     records = []
     for item, case in zip(items, cases, strict=True):
-        steps = [read_step(step) for step in item.items("stepRuns")]
         ident = item.uuid("id")
-        starts = [step.started_at for step in steps if step.started_at]
-        ends = [step.finished_at for step in steps if step.finished_at]
-        elapsed = [step.latency_ms for step in steps if step.latency_ms is not None]
-        if with_steps:
-            inputs = item.mapping("inputs") or (steps[0].inputs if steps else {})
-            output = steps[-1].outputs if steps else None
-        else:
-            inputs, output = item.mapping("inputs", required=True) or {}, item.mapping("outputs")
-        records.append(
-            ResultRecord(
-                external_id=str(ident) if ident else None,
-                case=case,
-                repetition=1,
-                name=item.text("name")[:300],
-                inputs=inputs,
-                output=output,
-                error=item.text("error"),
-                latency_ms=sum(elapsed) if elapsed else None,
-                started_at=min(starts) if starts else None,
-                finished_at=max(ends) if ends else None,
-                render_html_key=html_key(steps),
-                path=read_path(item),
-                previous_run_id=item.uuid("previousRunId"),
-                collection_method=item.text("collectionMethod")[:16],
-                metadata=item.metadata("metadata"),
-                steps=steps,
-                evaluations=[
-                    *(Judgement(evaluator=person, source="human", state="pending") for person in people),
-                    *(Judgement(evaluator=machine, state="pending") for machine in machines),
-                    *(read_local_evaluation(evaluation) for evaluation in item.items("evaluations")),
-                ],
-            )
-        )
-    _spread_repetitions(records)
+        record = _record_of_steps(item) if with_steps else _record_of_outputs(item)
+        record.external_id = str(ident) if ident else None
+        record.case = case
+        record.path = read_path(item)
+        record.evaluations = [
+            *(Judgement(evaluator=person, source=Evaluation.Source.HUMAN, state="pending") for person in people),
+            *(Judgement(evaluator=machine, state="pending") for machine in machines),
+            *(read_local_evaluation(evaluation) for evaluation in item.items("evaluations")),
+        ]
+        records.append(record)
     return records
 
 
-def _spread_repetitions(records: Iterable[ResultRecord]) -> None:
-    """The clients know no repetitions: a case that comes twice without ids of its own was asked twice."""
-    seen: dict[object, int] = {}
+def _record_of_outputs(item: Body) -> ResultRecord:
+    return ResultRecord(
+        inputs=item.mapping("inputs", required=True) or {},
+        output=item.mapping("outputs"),
+        error=item.text("error"),
+        metadata=item.metadata("metadata"),
+    )
+
+
+def _record_of_steps(item: Body) -> ResultRecord:
+    """What came back with the steps that led there; also what a production call sends."""
+    steps = [read_step(step) for step in item.items("stepRuns")]
+    starts = [step.started_at for step in steps if step.started_at]
+    ends = [step.finished_at for step in steps if step.finished_at]
+    elapsed = [step.latency_ms for step in steps if step.latency_ms is not None]
+    return ResultRecord(
+        inputs=item.mapping("inputs") or (steps[0].inputs if steps else {}),
+        output=steps[-1].outputs if steps else None,
+        error=item.text("error"),
+        latency_ms=sum(elapsed) if elapsed else None,
+        started_at=min(starts) if starts else None,
+        finished_at=max(ends) if ends else None,
+        render_html_key=html_key(steps),
+        previous_run_id=item.uuid("previousRunId"),
+        collection_method=_collection_method(item),
+        metadata=item.metadata("metadata"),
+        steps=steps,
+    )
+
+
+def _collection_method(body: Body) -> str:
+    method = body.text("collectionMethod")
+    if method not in ("", "runner", "manual"):
+        raise Refusal(f"{body.named('collectionMethod')} must be runner or manual.")
+    return method
+
+
+def _number_repetitions(run: TestRun, records: Sequence[ResultRecord]) -> None:
+    """The clients know no repetitions: a case that comes several times was asked several times."""
+    idents = [record.external_id for record in records if record.external_id]
+    known = set(TestResult.objects.filter(run=run, external_id__in=idents).values_list("external_id", flat=True))
+    before = TestResult.objects.filter(run=run, case__in={record.case for record in records}, deleted_at__isnull=True)
+    last = dict(before.values_list("case_id").annotate(last=Max("repetition")))
     for record in records:
-        if record.external_id is None:
-            key = record.case.external_id if isinstance(record.case, CaseSpec) else record.case
-            seen[key] = record.repetition = seen.get(key, 0) + 1
+        if record.external_id not in known:
+            record.repetition = last[record.case] = last.get(record.case, 0) + 1
 
 
-def _cases_named(call: Call, project: Project, items: Sequence[Body]) -> list[UUID | CaseSpec]:
+def _cases_named(call: Call, project: Project, items: Sequence[Body]) -> list[UUID]:
     """The case of each item: the one that caseId names, else one made for local data and found again next time."""
-    idents = {str(item.uuid("caseId")) for item in items if "caseId" in item}
     visible = Case.objects.visible_to(call.actor).filter(project=project)
-    known: dict[str, UUID] = {}
-    for pk, external_id in visible.filter(pk__in=idents).values_list("pk", "external_id"):
-        known[str(pk)] = pk
-        if external_id:
-            known[external_id] = pk
-    for pk, external_id in visible.filter(external_id__in=idents).values_list("pk", "external_id"):
-        known[external_id or ""] = pk
-    found: list[UUID | CaseSpec] = []
-    for item in items:
-        if "caseId" in item:
-            ident = str(item.uuid("caseId"))
-            if ident not in known:
-                raise Refusal(f"{item.named('caseId')}: the pipeline has no test case {ident}.")
-            found.append(known[ident])
-            continue
-        name, inputs = item.text("name", required=True), item.mapping("inputs", required=True) or {}
-        expected = item.mapping("expectedOutputs")
-        digest = hashlib.sha256(dumps([name, inputs, expected])).hexdigest()[:32]
+    known = ids_of(visible, (item.text("caseId", longest=LONGEST_ID) for item in items))
+    specs: dict[int, CaseSpec] = {}
+    for n, item in enumerate(items):
+        if "caseId" not in item:
+            specs[n] = _local_case(project, item)
+        elif normal_external_id(item.text("caseId")) not in known:
+            raise Refusal(f"{item.named('caseId')}: the pipeline has no test case “{item.text('caseId')}”.")
+    made = ensure_cases(project, specs.values())
+    if made:
         golden_set(project)
-        found.append(CaseSpec(external_id=f"local:{project.pk}:{digest}", name=name, inputs=inputs, expected=expected))
-    return found
+    return [
+        made[specs[n].external_id].pk if n in specs else known[normal_external_id(item.text("caseId"))]
+        for n, item in enumerate(items)
+    ]
 
 
-def _run_of(call: Call, project: Project, records: Sequence[ResultRecord]) -> TestRun | None:
+def _local_case(project: Project, item: Body) -> CaseSpec:
+    name, inputs = item.text("name", required=True, longest=300), item.mapping("inputs", required=True) or {}
+    expected = item.mapping("expectedOutputs")
+    digest = hashlib.sha256(dumps([name, inputs, expected])).hexdigest()[:32]
+    return CaseSpec(external_id=f"local:{project.pk}:{digest}", name=name, inputs=inputs, expected=expected)
+
+
+def _run_of(call: Call, project: Project, items: Sequence[Body]) -> TestRun | None:
     """The run that holds all these results already."""
-    idents = {normal_external_id(record.external_id) for record in records if record.external_id}
-    if not idents or len(idents) < len(records):
+    idents = {str(ident) for item in items if (ident := item.uuid("id"))}
+    if not idents or len(idents) < len(items):
         return None
-    runs = TestResult.objects.visible_to(call.actor).filter(external_id__in=idents, run__project=project)
-    found = list(runs.values_list("run_id", flat=True))
-    if len(found) != len(idents) or len(set(found)) != 1:
+    results = TestResult.objects.visible_to(call.actor).filter(external_id__in=idents, run__project=project)
+    runs = list(results.values_list("run_id", flat=True))
+    if len(runs) != len(idents) or len(set(runs)) != 1:
         return None
-    return TestRun.objects.visible_to(call.actor).get(pk=found[0])
+    return TestRun.objects.visible_to(call.actor).listed().filter(pk=runs[0]).first()
 
 
 # --- production -------------------------------------------------------------------------------------------------------
@@ -174,37 +200,27 @@ def _run_of(call: Call, project: Project, records: Sequence[ResultRecord]) -> Te
 
 def record_production(call: Call, project: Project, body: Body) -> TestResult:
     """One production call, in the project's hidden run of the day."""
-    ident = body.uuid("id", required=True)
-    steps = [read_step(step) for step in body.items("stepRuns")]
-    starts = [step.started_at for step in steps if step.started_at]
-    ends = [step.finished_at for step in steps if step.finished_at]
-    elapsed = [step.latency_ms for step in steps if step.latency_ms is not None]
-    record = ResultRecord(
-        external_id=str(ident),
-        inputs=steps[0].inputs if steps else {},
-        output=steps[-1].outputs if steps else None,
-        error=body.text("error"),
-        latency_ms=sum(elapsed) if elapsed else None,
-        started_at=min(starts) if starts else None,
-        finished_at=max(ends) if ends else None,
-        render_html_key=html_key(steps),
-        previous_run_id=body.uuid("previousRunId"),
-        collection_method=body.text("collectionMethod")[:16],
-        metadata=body.metadata("metadata"),
-        steps=steps,
+    record = _record_of_steps(body)
+    record.external_id = str(body.uuid("id", required=True))
+    known = TestResult.objects.visible_to(call.actor).filter(
+        external_id=record.external_id, run__project=project, run__kind=TestRun.Kind.PRODUCTION
     )
+    sent_before = known.first()  # yesterday's, sent once more today
+    if sent_before is not None:
+        return sent_before
     (recorded,) = record_results(_production_run(call, project), [record], via=TestRun.Via.GENTRACE)
     return TestResult.objects.get(pk=recorded.id)
 
 
 def _production_run(call: Call, project: Project) -> TestRun:
     today = timezone.now().date()
-    with transaction.atomic():
+    found = TestRun.objects.visible_to(call.actor).filter(
+        project=project, kind=TestRun.Kind.PRODUCTION, day=today, configuration=None
+    )
+    run = found.first()
+    if run is None:
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # one maker a day
-        found = TestRun.objects.visible_to(call.actor).filter(
-            project=project, kind=TestRun.Kind.PRODUCTION, day=today, configuration=None
-        )
-        return found.first() or open_run(
+        run = found.first() or open_run(
             project,
             name=f"Production calls, {today:%d %b %Y}",
             by=call.actor.user,
@@ -213,6 +229,7 @@ def _production_run(call: Call, project: Project) -> TestRun:
             day=today,
             status=TestRun.Status.COMPLETED,
         )
+    return run
 
 
 # --- evaluations ------------------------------------------------------------------------------------------------------
@@ -220,20 +237,36 @@ def _production_run(call: Call, project: Project) -> TestRun:
 
 def add_evaluations(call: Call, items: Sequence[Body]) -> int:
     """Judgements of known results by known evaluators; one that meets a pending one settles it. All or none."""
+    if len(items) > MOST:
+        raise Refusal(f"data holds {len(items):,} items; send at most {MOST:,} at once.")
+    wanted = {key: [item.text(key, required=True, longest=LONGEST_ID) for item in items] for key in ANSWER_IDS}
+    visible = TestResult.objects.visible_to(call.actor)
+    results, evaluators = ids_of(visible, wanted["runId"]), Evaluator.objects.visible_to(call.actor)
+    places = {
+        pk: (run_id, project_id)
+        for pk, run_id, project_id in visible.filter(pk__in=results.values()).values_list(
+            "pk", "run_id", "run__project_id"
+        )
+    }
+    by_evaluator_id = evaluators.in_bulk((ids := ids_of(evaluators, wanted["evaluatorId"])).values())
     by_run: dict[UUID, list[Answer]] = defaultdict(list)
-    for item in items:
-        result = one(TestResult, call, item.text("runId", required=True), "run", status=400)
-        evaluator = one(Evaluator, call, item.text("evaluatorId", required=True), "evaluator", status=400)
-        if evaluator.project_id not in (None, result.run.project_id):
+    for item, run_ident, evaluator_ident in zip(items, wanted["runId"], wanted["evaluatorId"], strict=True):
+        result_id = results.get(normal_external_id(run_ident))
+        evaluator = by_evaluator_id.get(ids.get(normal_external_id(evaluator_ident)))
+        if result_id is None:
+            raise Refusal(f"{item.named('runId')}: there is no run “{run_ident}”.")
+        if evaluator is None:
+            raise Refusal(f"{item.named('evaluatorId')}: there is no evaluator “{evaluator_ident}”.")
+        run_id, project_id = places[result_id]
+        if evaluator.project_id != project_id:
             raise Refusal(f"{item.place}: the evaluator and the run belong to different pipelines.")
         label, value = _answer(item, evaluator)
-        by_run[result.run_id].append(Answer(result.pk, evaluator, label, value, item.text("note")))
-    with transaction.atomic():
-        for run_id, answers in sorted(by_run.items()):
-            with settlement(run_id, {answer.result_id for answer in answers}) as settled:
-                for answer in answers:
-                    _judge(settled, answer, call.actor.user)
-        record_event("evaluations.added", by=call.actor, count=len(items))
+        by_run[run_id].append(Answer(result_id, evaluator, label, value, item.text("note")))
+    for run_id, answers in sorted(by_run.items()):
+        with settlement(run_id, {answer.result_id for answer in answers}) as settled:
+            for answer in answers:
+                _judge(settled, answer, call.actor.user)
+    record_event("evaluations.added", by=call.actor, count=len(items))
     return len(items)
 
 
@@ -258,7 +291,7 @@ def _answer(item: Body, evaluator: Evaluator) -> tuple[str | None, float | None]
         return label, evaluator.option_value(label)
     if value is None:
         raise Refusal(f"{item.place}: “{evaluator.name}” needs an evalValue between 0 and 1.")
-    if not 0 <= value <= 1:
+    if evaluator.value_type == Evaluator.ValueType.PERCENTAGE and not 0 <= value <= 1:
         raise Refusal(f"{item.named('evalValue')} must be between 0 and 1.")
     return None, value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
@@ -11,23 +10,28 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import reverse
 
 from evalhub.accounts.tenancy import parse_uuid
-from evalhub.compat.gentrace.door import JSON, Call, said
-from evalhub.compat.gentrace.expanding import expanded, own_evaluator_ids, shown_evaluations
+from evalhub.compat.gentrace.door import CHUNK, JSON, Call, said
+from evalhub.compat.gentrace.expanding import expanded, shown_evaluations
+from evalhub.compat.gentrace.filtering import created_filter, metadata_filter, slug_filter
 from evalhub.compat.gentrace.finding import (
-    dataset_ids,
+    IN_SET,
+    datasets_of,
     evaluators_of,
+    golden_cases,
     golden_ids,
     live_cases,
     one,
+    pipeline_asked_for,
     pipeline_by,
     pipeline_ids,
     pipeline_in,
     rows_of,
+    run_asked_for,
+    run_by,
 )
-from evalhub.compat.gentrace.reading import Body, Conditions, Refusal, as_number, deep_filters, seconds_filter
+from evalhub.compat.gentrace.reading import Body, Refusal
 from evalhub.compat.gentrace.submitting import add, add_evaluations, record_production, submit
 from evalhub.compat.gentrace.words import (
-    COLUMNS,
     Row,
     as_dataset,
     as_evaluation,
@@ -41,8 +45,9 @@ from evalhub.compat.gentrace.words import (
     wire_id,
 )
 from results.feedback import change_feedback, give_feedback
-from results.models import Evaluation, Feedback, Step, TestResult
+from results.models import Feedback, Step, TestResult
 from runs.archiving import archive, delete, restore
+from runs.attaching import LARGEST as LARGEST_FILE
 from runs.attaching import attach
 from runs.cases import CaseSpec, change_case, change_test_set, create_cases, create_test_set, golden_set, make_golden
 from runs.models import Case, EntityType, Evaluator, Folder, Project, TestRun, TestSet
@@ -54,14 +59,10 @@ def pipelines_v1(call: Call) -> dict[str, Any]:
     projects = _pipelines(call)
     golden = golden_ids(project["id"] for project in projects)
     ids = {project["id"]: wire_id(project) for project in projects}
-    cases = rows_of(
-        live_cases(call)
-        .filter(memberships__test_set__is_golden=True, project__in=ids, memberships__test_set__deleted_at__isnull=True)
-        .order_by("memberships__position", "id")
-    )
+    cases = rows_of(golden_cases(live_cases(call), ids).order_by(*IN_SET))
     say = call.say(1)
     by_project: dict[Any, list[dict[str, Any]]] = {pk: [] for pk in ids}
-    sets = dataset_ids(cases)
+    sets = datasets_of(cases)
     for case in cases:
         by_project[case["project_id"]].append(as_test_case(case, say, ids[case["project_id"]], sets[case["id"]]))
     return {
@@ -83,30 +84,9 @@ def _pipelines(call: Call) -> list[Row]:
     if slug:
         found = found.filter(slug=slug)
     if folder:
-        found = found.filter(folder=one(Folder, call, folder, "folder"))
-    found = found.filter(_slug_filter(deep_filters(call.request.GET.lists(), "slug")))
+        found = found.filter(folder=None if folder == "null" else one(Folder, call, folder, "folder"))
+    found = found.filter(slug_filter(call.request.GET.lists()))
     return rows_of(found.order_by("created_at", "id"))
-
-
-def _slug_filter(conditions: Conditions) -> Q:
-    wanted = Q()
-    modes = [values[-1] for path, values in conditions if path == ("mode",)]
-    if modes and modes[-1] not in ("default", "insensitive"):
-        raise Refusal("slug.mode must be default or insensitive.")
-    i = "i" if modes and modes[-1] == "insensitive" else ""
-    lookups = {"contains": f"{i}contains", "search": "icontains", "startsWith": f"{i}startswith",
-               "endsWith": f"{i}endswith"}  # fmt: skip
-    for path, values in conditions:
-        (operator,) = path if len(path) == 1 else ("",)
-        if operator in lookups:
-            wanted &= Q(**{f"slug__{lookups[operator]}": values[-1]})
-        elif operator == "in":
-            wanted &= Q(slug__in=values)
-        elif operator == "notIn":
-            wanted &= ~Q(slug__in=values)
-        elif operator != "mode":
-            raise Refusal("slug takes contains, search, startsWith, endsWith, in, notIn and mode.")
-    return wanted
 
 
 def evaluators_v2(call: Call) -> dict[str, Any]:
@@ -140,18 +120,14 @@ def folder(call: Call, ident: str) -> dict[str, Any]:
 # --- test cases -------------------------------------------------------------------------------------------------------
 
 
-def _cases_asked_for(call: Call) -> tuple[list[Row], str]:
-    """A data set's cases, or a pipeline's golden ones; the id of the pipeline comes along."""
-    dataset = call.parameter("datasetId")
-    if dataset:
-        test_set = one(TestSet, call, dataset, "dataset")
-        members = live_cases(call).filter(memberships__test_set=test_set)
-        project = test_set.project
-    else:
-        project = pipeline_by(call, ident=call.parameter("pipelineId"), slug=call.parameter("pipelineSlug"))
-        members = live_cases(call).filter(memberships__test_set__is_golden=True, project=project)
-    (pipeline_id,) = pipeline_ids([project.pk]).values()
-    return rows_of(members.order_by("memberships__position", "id")), pipeline_id
+def _cases_asked_for(call: Call) -> tuple[list[Row], Project]:
+    """A data set's cases, or a pipeline's golden ones."""
+    cases = live_cases(call)
+    if call.parameter("datasetId"):
+        test_set = one(TestSet, call, call.parameter("datasetId"), "dataset")
+        return rows_of(cases.filter(memberships__test_set=test_set).order_by(*IN_SET)), test_set.project
+    project = pipeline_asked_for(call)
+    return rows_of(golden_cases(cases, [project.pk]).order_by(*IN_SET)), project
 
 
 def test_cases_v1(call: Call) -> dict[str, Any]:
@@ -163,8 +139,9 @@ def test_cases_v2(call: Call) -> dict[str, Any]:
 
 
 def _said_cases(call: Call, version: int) -> list[dict[str, Any]]:
-    cases, pipeline_id = _cases_asked_for(call)
-    sets = dataset_ids(cases)
+    cases, project = _cases_asked_for(call)
+    (pipeline_id,) = pipeline_ids([project.pk]).values()
+    sets = datasets_of(cases)
     return [as_test_case(case, call.say(version), pipeline_id, sets[case["id"]]) for case in cases]
 
 
@@ -213,7 +190,7 @@ def test_case(call: Call, ident: str) -> dict[str, Any]:
     case = one(Case, call, ident, "test case")
     (row,) = rows_of(Case.objects.filter(pk=case.pk))
     (pipeline_id,) = pipeline_ids([case.project_id]).values()
-    return as_test_case(row, call.say(2), pipeline_id, dataset_ids([row])[case.pk])
+    return as_test_case(row, call.say(2), pipeline_id, datasets_of([row])[case.pk])
 
 
 def remove_test_case(call: Call, ident: str) -> dict[str, Any]:
@@ -242,56 +219,22 @@ def test_results_v1(call: Call) -> dict[str, Any]:
 def test_results_v2(call: Call) -> dict[str, Any]:
     found = _runs(call)
     if call.parameter("pipelineId") or call.parameter("pipelineSlug"):
-        project = pipeline_by(call, ident=call.parameter("pipelineId"), slug=call.parameter("pipelineSlug"))
+        project = pipeline_asked_for(call)
         found = found.filter(project=project)
-    lists = list(call.request.GET.lists())
-    found = found.filter(**seconds_filter(deep_filters(lists, "createdAt"), "createdAt"))
-    found = found.filter(_metadata_filter(deep_filters(lists, "metadata")))
-    rows = rows_of(found.newest_first())
+    query = list(call.request.GET.lists())
+    rows = rows_of(found.filter(created_filter(query), metadata_filter(query)).newest_first())
     ids = pipeline_ids(row["project_id"] for row in rows)
     return {"data": [as_test_result(row, call.say(2), ids[row["project_id"]]) for row in rows]}
 
 
-def _metadata_filter(conditions: Conditions) -> Q:
-    """metadata.KEY exists, contains, equals, gt, gte, lt, lte on the entry's value (or url)."""
-    wanted = Q()
-    for path, values in conditions:
-        if len(path) != 2 or "\0" in path[0]:
-            raise Refusal("metadata filters are metadata.KEY.OPERATOR.")
-        (key, operator), text = path, values[-1]
-        entry = f"metadata__{key}" if "__" not in key else ""
-        if not entry:
-            raise Refusal("A metadata key with two underscores in a row cannot be filtered by.")
-        if operator == "exists":
-            exists = Q(metadata__has_key=key)
-            wanted &= ~exists if text.lower() == "false" else exists
-        elif operator == "contains":
-            wanted &= Q(**{f"{entry}__value__icontains": text}) | Q(**{f"{entry}__url__icontains": text})
-        elif operator == "equals":
-            same = Q(**{f"{entry}__value": text}) | Q(**{f"{entry}__url": text})
-            if text in ("true", "false"):
-                same |= Q(**{f"{entry}__value": text == "true"})
-            with suppress(Refusal):
-                same |= Q(**{f"{entry}__value": as_number(text, key)})
-            wanted &= same
-        elif operator in ("gt", "gte", "lt", "lte"):
-            wanted &= Q(**{f"{entry}__value__{operator}": as_number(text, f"metadata.{key}.{operator}")})
-        else:
-            raise Refusal("metadata takes exists, contains, equals, gt, gte, lt and lte.")
-    return wanted
-
-
-def test_result(call: Call, ident: str) -> HttpResponse | StreamingHttpResponse:
-    run = one(TestRun, call, ident, "test result")
+def test_result(call: Call, ident: str) -> StreamingHttpResponse:
+    run = run_by(call, ident)
     return StreamingHttpResponse(expanded(run, call.say(1)), content_type=JSON)
 
 
 def test_result_status(call: Call) -> dict[str, int]:
-    run = one(TestRun, call, call.parameter("id"), "test result")
-    shown = Evaluation.objects.filter(
-        run=run, withdrawn_at__isnull=True, evaluator__origin=Evaluator.Origin.OWN, result__deleted_at__isnull=True
-    )
-    counts = shown.aggregate(
+    run = run_asked_for(call, "id")
+    counts = shown_evaluations(run, call.say(1)).aggregate(
         total=Count("pk"), pending=Count("pk", filter=Q(state="pending")), failure=Count("pk", filter=Q(state="error"))
     )
     return {**counts, "done": counts["total"] - counts["pending"] - counts["failure"]}
@@ -321,7 +264,7 @@ def update_runners(call: Call, ident: str) -> dict[str, str]:
 
 def _update(call: Call, ident: str, *, with_steps: bool) -> dict[str, str]:
     call.must("record")
-    run = one(TestRun, call, ident, "test result")
+    run = run_by(call, ident)
     add(call, run, call.body(), with_steps=with_steps)
     return {"resultId": wire_id({"id": run.pk, "external_id": run.external_id})}
 
@@ -343,13 +286,12 @@ def evaluations_v3(call: Call) -> dict[str, Any]:
 
 
 def _evaluations(call: Call, version: int) -> dict[str, Any]:
-    run = one(TestRun, call, call.parameter("resultId"), "test result")
+    run = run_asked_for(call, "resultId")
     say = call.say(version)
     results = TestResult.objects.filter(run=run).values("id", "external_id")
     own_ids = {row["id"]: wire_id(row) for row in results}
-    evaluator_ids = own_evaluator_ids(run)
-    rows = shown_evaluations(run, say)
-    return {"data": [as_evaluation(row, say, own_ids[row["result_id"]], evaluator_ids) for row in rows]}
+    rows = rows_of(shown_evaluations(run, say))
+    return {"data": [as_evaluation(row, say, own_ids[row["result_id"]]) for row in rows]}
 
 
 # --- datasets ---------------------------------------------------------------------------------------------------------
@@ -358,7 +300,7 @@ def _evaluations(call: Call, version: int) -> dict[str, Any]:
 def datasets(call: Call) -> dict[str, Any]:
     found = TestSet.objects.visible_to(call.actor)
     if call.parameter("pipelineId") or call.parameter("pipelineSlug"):
-        project = pipeline_by(call, ident=call.parameter("pipelineId"), slug=call.parameter("pipelineSlug"))
+        project = pipeline_asked_for(call)
         golden_set(project)
         found = found.filter(project=project)
     archived = call.parameter("archived")
@@ -428,7 +370,7 @@ def create_run(call: Call) -> dict[str, str]:
 def run(call: Call, ident: str) -> dict[str, Any]:
     result = one(TestResult, call, ident, "run")
     (row,) = rows_of(TestResult.objects.filter(pk=result.pk))
-    return as_run(row, list(Step.objects.filter(result=result).order_by("position", "id").values(*COLUMNS[Step])))
+    return as_run(row, rows_of(Step.objects.filter(result=result).order_by("position", "id")))
 
 
 # --- feedback ---------------------------------------------------------------------------------------------------------
@@ -492,6 +434,8 @@ def _said_feedback(found: Feedback) -> dict[str, Any]:
 def upload(call: Call) -> HttpResponse:
     """Kept with the organisation's default project; whoever may read the organisation may fetch it."""
     call.must("record")
+    if int(call.request.META.get("CONTENT_LENGTH") or 0) > LARGEST_FILE + CHUNK:
+        call.read(LARGEST_FILE)
     file = call.request.FILES.get("file")
     if not isinstance(file, UploadedFile):
         raise Refusal("The form field “file” is missing.")

@@ -1,69 +1,82 @@
 """Gentrace's words for our rows. Its TestResult is our run and its TestRun is our result; nothing past this file knows.
 
 Every function takes plain rows (dicts of column values) and gives what the clients' JSON says. ``Speech`` holds the few
-things that depend on who asks.
+things that depend on who asks. Stored JSON travels as the text that the database gives (``name_json``), never parsed
+where nobody looks into it; times stay times, and the encoder writes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
+
+import orjson
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from evalhub.accounts.tenancy import parse_uuid
 from evalhub.web.json import dumps
-from results.models import Evaluation, TestResult
-from results.models.results import Step
-from runs.models import Case, Evaluator, Project, TestRun, TestSet
+from results.models import Evaluation, Feedback, Step, TestResult
+from runs.models import Case, Evaluator, Folder, Project, TestRun, TestSet
 
 Row = Mapping[str, Any]
 
 WHO = {"ai": "AI", "heuristic": "HEURISTIC", "human": "HUMAN", "classifier": "CLASSIFIER"}
 VALUE_TYPES = {"label": "ENUM", "percentage": "PERCENTAGE", "number": "PERCENTAGE"}
-SHOWN_METADATA = frozenset({"string", "url", "boolean"})
-
-PROJECT_COLUMNS = (
-    "id", "external_id", "created_at", "updated_at", "archived_at", "labels", "name", "slug", "organization_id",
-    "branch", "folder_id",
-)  # fmt: skip
-EVALUATOR_COLUMNS = (
-    "id", "external_id", "created_at", "updated_at", "archived_at", "icon", "name", "options", "project_id", "who",
-    "value_type", "definition",
-)  # fmt: skip
-CASE_COLUMNS = (
-    "id", "external_id", "created_at", "updated_at", "archived_at", "deleted_at", "name", "number", "inputs",
-    "expected", "project_id",
-)  # fmt: skip
-RUN_COLUMNS = (
-    "id", "external_id", "created_at", "updated_at", "archived_at", "project_id", "branch", "commit", "metadata",
-    "name",
-)  # fmt: skip
-RESULT_COLUMNS = (
-    "id", "external_id", "created_at", "updated_at", "case_id", "path", "error", "started_at", "finished_at", "cost",
-    "latency_ms", "inputs", "output", "render_html_key", "metadata",
-)  # fmt: skip
-STEP_COLUMNS = (
-    "id", "result_id", "created_at", "position", "provider", "name", "parameters", "inputs", "outputs", "started_at",
-    "finished_at", "latency_ms", "cost", "context", "error",
-)  # fmt: skip
-EVALUATION_COLUMNS = (
-    "id", "result_id", "created_at", "updated_at", "state", "debug", "error", "evaluator_id", "label", "value", "usage",
-    "explanation", "source", "author__email", "evaluator__name", "evaluator__origin",
-)  # fmt: skip
-
-#: The columns with which each model is fetched for this door.
-COLUMNS: dict[type, tuple[str, ...]] = {
-    Project: PROJECT_COLUMNS,
-    Evaluator: EVALUATOR_COLUMNS,
-    Case: CASE_COLUMNS,
-    TestRun: RUN_COLUMNS,
-    TestResult: RESULT_COLUMNS,
-    Step: STEP_COLUMNS,
-    Evaluation: EVALUATION_COLUMNS,
-    TestSet: ("id", "external_id", "created_at", "updated_at", "archived_at", "name", "description", "project_id"),
+#: What an entry of each type that the clients know must hold.
+METADATA_TYPES: dict[str, dict[str, type]] = {
+    "string": {"value": str},
+    "url": {"url": str, "text": str},
+    "boolean": {"value": bool},
 }
+
+
+class Columns(NamedTuple):
+    """What this door reads of a model: plain columns, and JSON columns as text, each called ``name_json``."""
+
+    plain: tuple[str, ...]
+    json: tuple[str, ...] = ()
+
+    @property
+    def as_text(self) -> dict[str, Cast]:
+        return {f"{name.replace('case__', 'case_')}_json": Cast(name, TextField()) for name in self.json}
+
+
+_NAMED = ("id", "external_id", "created_at", "updated_at")
+_CASE = ("archived_at", "deleted_at", "name", "number", "project_id")
+COLUMNS: dict[type, Columns] = {
+    Project: Columns((*_NAMED, "archived_at", "labels", "name", "slug", "organization_id", "branch", "folder_id")),
+    Evaluator: Columns(
+        (*_NAMED, "archived_at", "icon", "name", "options", "project_id", "who", "value_type", "definition")
+    ),
+    Case: Columns((*_NAMED, *_CASE), ("inputs", "expected")),
+    TestSet: Columns((*_NAMED, "archived_at", "name", "description", "project_id")),
+    TestRun: Columns((*_NAMED, "archived_at", "project_id", "branch", "commit", "name"), ("metadata",)),
+    TestResult: Columns(
+        (*_NAMED, "position", "name", "case_id", "error", "started_at", "finished_at", "cost", "latency_ms",
+         "render_html_key", *(f"case__{column}" for column in (*_NAMED, *_CASE))),
+        ("path", "inputs", "expected", "output", "metadata", "case__inputs", "case__expected"),
+    ),
+    Step: Columns(
+        ("id", "result_id", "provider", "name", "started_at", "finished_at", "latency_ms", "cost", "error"),
+        ("parameters", "inputs", "outputs"),
+    ),
+    Evaluation: Columns(
+        ("id", "result_id", "created_at", "updated_at", "state", "error", "evaluator_id", "label", "value",
+         "explanation", "author__email", "evaluator__name", "evaluator__origin", "evaluator__external_id"),
+        ("debug", "usage"),
+    ),
+}  # fmt: skip
+
+
+def as_object(text: str | None) -> orjson.Fragment | None:
+    """Stored JSON where the clients take an object only; what is none gets the key that they use for a lone value."""
+    if text is None:
+        return None
+    return orjson.Fragment(text if text[0] == "{" else f'{{"value": {text}}}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +86,38 @@ class Speech:
     version: int = 1
     to_python: bool = False
 
-    def time(self, value: datetime | None) -> str | float | None:
-        if value is None:
-            return None
-        if self.version == 1:
-            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return value.timestamp()
+    def time(self, value: datetime | None) -> datetime | float | None:
+        return value if value is None or self.version == 1 else value.timestamp()
 
     def value(self, value: float | None) -> str | float | None:
         """The page says string, the Python client takes numbers only; v2 and v3 have numbers for everybody."""
         if value is None or self.to_python or self.version > 1:
             return value
-        return f"{value:.15g}"
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
-    def metadata(self, metadata: Row) -> dict[str, Any]:
+    def metadata(self, text: str) -> Any:
         """Python's client dies on a type that it does not know, so it gets such a value as a string."""
-        if not self.to_python:
-            return dict(metadata)
-        return {
-            key: entry if isinstance(entry, dict) and entry.get("type") in SHOWN_METADATA else as_string(entry)
-            for key, entry in metadata.items()
-        }
+        if not self.to_python or text == "{}":
+            return orjson.Fragment(text)
+        metadata: dict[str, Any] = orjson.loads(text)
+        return {key: entry if is_typed(entry) else as_string(entry) for key, entry in metadata.items()}
+
+
+def is_typed(entry: Any) -> bool:
+    """Whether it is a whole entry of one of the types that every client knows."""
+    needs = (
+        METADATA_TYPES.get(entry["type"]) if isinstance(entry, dict) and isinstance(entry.get("type"), str) else None
+    )
+    return needs is not None and all(isinstance(entry.get(key), kind) for key, kind in needs.items())
 
 
 def as_string(entry: Any) -> dict[str, str]:
     value = entry.get("value") if isinstance(entry, dict) and set(entry) == {"type", "value"} else entry
-    return {"type": "string", "value": value if isinstance(value, str) else dumps(value).decode()}
+    return {"type": "string", "value": as_text(value) or ""}
+
+
+def as_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else dumps(value).decode()
 
 
 def wire_id(row: Row) -> str:
@@ -139,12 +158,12 @@ def as_evaluator(evaluator: Row, say: Speech, pipeline_id: str | None) -> dict[s
         "icon": evaluator["icon"] or None,
         "name": evaluator["name"],
         "options": [[option["label"], option.get("value")] for option in evaluator["options"]],
-        "aiModel": definition.get("model"),
+        "aiModel": as_text(definition.get("model")),
         "pipelineId": pipeline_id,
-        "processorId": definition.get("processor_id"),
-        "heuristicFn": definition.get("heuristic"),
-        "aiPromptFormat": definition.get("prompt"),
-        "humanPrompt": definition.get("question"),
+        "processorId": as_text(definition.get("processor_id")),
+        "heuristicFn": as_text(definition.get("heuristic")),
+        "aiPromptFormat": as_text(definition.get("prompt")),
+        "humanPrompt": as_text(definition.get("question")),
         "who": WHO[evaluator["who"]],
         "valueType": VALUE_TYPES[evaluator["value_type"]],
     }
@@ -163,8 +182,8 @@ def as_test_case(case: Row, say: Speech, pipeline_id: str, dataset_id: str) -> d
         "archivedAt": say.time(case["archived_at"]),
         "deletedAt": say.time(case["deleted_at"]),
         "datasetId": dataset_id,
-        "inputs": case["inputs"],
-        "expectedOutputs": case["expected"],
+        "inputs": as_object(case["inputs_json"]),
+        "expectedOutputs": as_object(case["expected_json"]),
         "name": case["name"] or f"Case {case['number']}",
         "pipelineId": pipeline_id,
     }
@@ -179,7 +198,7 @@ def as_test_result(run: Row, say: Speech, pipeline_id: str) -> dict[str, Any]:
         "pipelineId": pipeline_id,
         "branch": run["branch"] or None,
         "commit": run["commit"] or None,
-        "metadata": say.metadata(run["metadata"]),
+        "metadata": say.metadata(run["metadata_json"]),
         "name": run["name"] or None,
     }
     if say.version > 1:
@@ -189,35 +208,33 @@ def as_test_result(run: Row, say: Speech, pipeline_id: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a run's results have in common on the wire."""
+    """What the parts of one test result have in common on the wire."""
 
     run_id: str
     pipeline_id: str
     organization_id: str
+    golden_id: str
+    dataset_ids: Mapping[UUID, str]
 
 
 def as_test_run(
-    result: Row,
-    say: Speech,
-    around: Around,
-    *,
-    case: dict[str, Any] | None,
-    steps: list[Row],
-    evaluations: Iterable[Row],
-    feedback: float | None,
-    evaluator_ids: Mapping[UUID, str],
+    result: Row, say: Speech, around: Around, steps: list[Row], evaluations: list[Row], feedback: float | None
 ) -> dict[str, Any]:
     """Our result, expanded."""
     own_id = wire_id(result)
+    created, updated = say.time(result["created_at"]), say.time(result["updated_at"])
     started, ended = _span(result)
-    words = {
+    error, path = result["error"] or None, result["path_json"] and orjson.Fragment(result["path_json"])
+    said_steps = [as_resolved_step(step, say, around, own_id, started) for step in steps]
+    case = _case_of(result, say, around, own_id)
+    return {
         "id": own_id,
-        "createdAt": say.time(result["created_at"]),
-        "updatedAt": say.time(result["updated_at"]),
-        "caseId": case["id"] if case else own_id,
+        "createdAt": created,
+        "updatedAt": updated,
+        "caseId": case["id"],
         "resultId": around.run_id,
-        "path": result["path"],
-        "error": result["error"] or None,
+        "path": path,
+        "error": error,
         "full": {
             "pipelineRunId": own_id,
             "pipelineId": around.pipeline_id,
@@ -227,76 +244,109 @@ def as_test_run(
             "cost": result["cost"],
             "elapsed": result["latency_ms"],
             "feedback": feedback,
-            "lastInvocation": say.time(steps[-1]["started_at"] or ended) if steps else None,
-            "inputs": steps[0]["inputs"] if steps else result["inputs"],
-            "outputs": steps[-1]["outputs"] if steps else result["output"],
+            "lastInvocation": said_steps[-1]["startTime"] if said_steps else None,
+            "inputs": said_steps[0]["inputs"] if said_steps else as_object(result["inputs_json"]),
+            "outputs": said_steps[-1]["outputs"] if said_steps else as_object(result["output_json"]),
             "renderHTMLKey": result["render_html_key"] or None,
-            "metadata": say.metadata(result["metadata"]),
-            "path": result["path"],
-            "error": result["error"] or None,
+            "metadata": say.metadata(result["metadata_json"]),
+            "path": path,
+            "error": error,
         },
-        "steps": [as_resolved_step(step, say, around, own_id, started) for step in steps],
-        "evaluations": [as_evaluation(row, say, own_id, evaluator_ids) for row in evaluations],
+        "steps": said_steps,
+        "case": case,
+        "evaluations": [as_evaluation(row, say, own_id) for row in evaluations],
     }
-    if case is not None:  # may be absent, never null
-        words["case"] = case
-    return words
+
+
+def _case_of(result: Row, say: Speech, around: Around, own_id: str) -> dict[str, Any]:
+    """The result's case, deleted or not. One that came without (other doors allow it) is shown as a case of its own."""
+    if result["case_id"] is not None:
+        case = {key: result[f"case__{key}"] for key in (*_NAMED, *_CASE)}
+        case |= {key: result[f"case_{key}"] for key in ("inputs_json", "expected_json")}
+        dataset_id = around.dataset_ids.get(result["case_id"], around.golden_id)
+        return as_test_case(case, say, around.pipeline_id, dataset_id)
+    return {
+        "id": own_id,
+        "createdAt": say.time(result["created_at"]),
+        "updatedAt": say.time(result["created_at"]),
+        "archivedAt": None,
+        "deletedAt": None,
+        "datasetId": around.golden_id,
+        "inputs": as_object(result["inputs_json"]),
+        "expectedOutputs": as_object(result["expected_json"]),
+        "name": result["name"] or f"Result {result['position']}",
+        "pipelineId": around.pipeline_id,
+    }
 
 
 def as_resolved_step(step: Row, say: Speech, around: Around, run_id: str, started: datetime) -> dict[str, Any]:
     begun = step["started_at"] or started
     return {
-        "id": str(step["id"]),
+        "id": step["id"],
         "organizationId": around.organization_id,
         "providerName": step["provider"],
         "invocation": step["name"],
-        "modelParams": step["parameters"],
-        "inputs": step["inputs"],
-        "outputs": step["outputs"],
+        "modelParams": as_object(step["parameters_json"]),
+        "inputs": as_object(step["inputs_json"]),
+        "outputs": as_object(step["outputs_json"]),
         "startTime": say.time(begun),
-        "endTime": say.time(step["finished_at"] or begun + timedelta(milliseconds=step["latency_ms"] or 0)),
+        "endTime": say.time(step["finished_at"] or later(begun, step["latency_ms"])),
         "pipelineRunId": run_id,
         "error": step["error"] or None,
     }
 
 
-def as_evaluation(row: Row, say: Speech, run_id: str, evaluator_ids: Mapping[UUID, str]) -> dict[str, Any]:
+def as_evaluation(row: Row, say: Speech, run_id: str) -> dict[str, Any]:
     """A judgement in v1, v2 or v3."""
-    local = row["evaluator_id"] is None or row["evaluator__origin"] != Evaluator.Origin.OWN
+    local = row["evaluator__origin"] != Evaluator.Origin.OWN
+    evaluator_id = row["evaluator_id"]
+    if row["evaluator__external_id"]:
+        evaluator_id = wire_id({"id": evaluator_id, "external_id": row["evaluator__external_id"]})
     scored = row["state"] == Evaluation.State.SCORED
     words = {
-        "id": str(row["id"]),
+        "id": row["id"],
         "createdAt": say.time(row["created_at"]),
         "updatedAt": say.time(row["updated_at"]),
         "isPending": row["state"] == Evaluation.State.PENDING,
         "debug": _debug(row),
-        "evaluatorId": None if local else evaluator_ids[row["evaluator_id"]],
+        "evaluatorId": None if local else evaluator_id,
         "runId": run_id,
         "evalLabel": row["label"] if scored else None,
         "evalValue": say.value(row["value"]) if scored else None,
         "manualCreatedByEmail": row["author__email"],
     }
     if say.version == 1:
-        words |= billing(row["usage"])
-    else:
-        words |= {
-            "isFiltered": False,
-            "note": row["explanation"],
-            "name": row["evaluator__name"] if local else None,
-            "comparisonRunId": None,
-        }
-    return words
+        return {**words, **billing(row["usage_json"])}
+    return {
+        **words,
+        "isFiltered": False,
+        "note": row["explanation"],
+        "name": row["evaluator__name"] if local else None,
+        "comparisonRunId": None,
+    }
 
 
-def billing(usage: Row) -> dict[str, int]:
+_UNBILLED = {
+    "billingGpt4InputTokens": 0,
+    "billingGpt4OutputTokens": 0,
+    "billingGpt35InputTokens": 0,
+    "billingGpt35OutputTokens": 0,
+}
+
+
+def billing(usage_json: str) -> dict[str, int]:
     """Tokens of the judge's models, by the two prefixes that Gentrace bills."""
-    sums = {"Gpt4Input": 0, "Gpt4Output": 0, "Gpt35Input": 0, "Gpt35Output": 0}
-    for model, counts in usage.items():
+    if usage_json == "{}":
+        return _UNBILLED
+    sums = dict(_UNBILLED)
+    for model, counts in orjson.loads(usage_json).items():
         name = "Gpt4" if model.startswith("gpt-4") else "Gpt35" if model.startswith("gpt-3.5") else ""
         if name and isinstance(counts, dict):
-            sums[f"{name}Input"] += int(counts.get("input") or 0)
-            sums[f"{name}Output"] += int(counts.get("output") or 0)
-    return {f"billing{name}Tokens": tokens for name, tokens in sums.items()}
+            for direction in ("input", "output"):
+                number = counts.get(direction)
+                if isinstance(number, int | float):
+                    sums[f"billing{name}{direction.title()}Tokens"] += int(number)
+    return sums
 
 
 def as_dataset(test_set: Row, say: Speech, pipeline_id: str) -> dict[str, Any]:
@@ -318,19 +368,18 @@ def as_run(result: Row, steps: list[Row]) -> dict[str, Any]:
     words: list[dict[str, Any]] = []
     for order, step in enumerate(steps):
         begun = step["started_at"] or started
-        elapsed = round(step["latency_ms"] or 0)
         one = {
-            "stepRunId": str(step["id"]),
-            "stepId": str(step["id"]),
+            "stepRunId": step["id"],
+            "stepId": step["id"],
             "providerName": step["provider"],
             "invocation": step["name"],
             "order": order,
-            "modelParams": step["parameters"],
-            "inputs": step["inputs"],
-            "outputs": step["outputs"],
-            "elapsedTime": elapsed,
+            "modelParams": as_object(step["parameters_json"]),
+            "inputs": as_object(step["inputs_json"]),
+            "outputs": as_object(step["outputs_json"]),
+            "elapsedTime": round(step["latency_ms"] or 0),
             "startTime": say.time(begun),
-            "endTime": say.time(step["finished_at"] or begun + timedelta(milliseconds=elapsed)),
+            "endTime": say.time(step["finished_at"] or later(begun, step["latency_ms"])),
             "cost": step["cost"] or 0,
             "error": step["error"] or None,
         }
@@ -338,7 +387,7 @@ def as_run(result: Row, steps: list[Row]) -> dict[str, Any]:
     return {"id": wire_id(result), "stepRuns": words}
 
 
-def as_feedback(row: Any, run_id: str) -> dict[str, Any]:
+def as_feedback(row: Feedback, run_id: str) -> dict[str, Any]:
     return {
         "id": str(row.pk),
         "pipelineRunId": run_id,
@@ -348,7 +397,7 @@ def as_feedback(row: Any, run_id: str) -> dict[str, Any]:
     }
 
 
-def as_folder(folder: Any) -> dict[str, Any]:
+def as_folder(folder: Folder) -> dict[str, Any]:
     return {
         "id": str(folder.pk),
         "createdAt": folder.created_at.timestamp(),
@@ -359,14 +408,21 @@ def as_folder(folder: Any) -> dict[str, Any]:
     }
 
 
+def later(begun: datetime, milliseconds: float | None) -> datetime:
+    try:
+        return begun + timedelta(milliseconds=milliseconds) if milliseconds else begun
+    except OverflowError:
+        return begun
+
+
 def _span(result: Row) -> tuple[datetime, datetime]:
     started = result["started_at"] or result["created_at"]
-    return started, result["finished_at"] or started + timedelta(milliseconds=result["latency_ms"] or 0)
+    return started, result["finished_at"] or later(started, result["latency_ms"])
 
 
-def _debug(row: Row) -> dict[str, Any] | None:
+def _debug(row: Row) -> Any:
     if row["state"] != Evaluation.State.ERROR:
-        debug: dict[str, Any] | None = row["debug"]
-        return debug
-    date = row["updated_at"].astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {**(row["debug"] or {}), "error": {"message": row["error"] or "The evaluation failed.", "date": date}}
+        return as_object(row["debug_json"])
+    kept = orjson.loads(row["debug_json"]) if row["debug_json"] else {}
+    failure = {"message": row["error"] or "The evaluation failed.", "date": row["updated_at"]}
+    return {**(kept if isinstance(kept, dict) else {"value": kept}), "error": failure}
