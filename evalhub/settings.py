@@ -158,6 +158,12 @@ ALLOWED_NETWORKS = read_networks("EVALHUB_ALLOWED_NETWORKS", [])
 if MODE == "demo":
     ALLOWED_NETWORKS = [*ALLOWED_NETWORKS, "127.0.0.0/8", "::1/128"]  # the demo's own endpoint
 
+# The model that judges, and plays simulated users, where an evaluator names no endpoint: an OpenAI-compatible address
+# of chat completions, for example https://models.example.com/v1/chat/completions.
+JUDGE_URL = read_text("EVALHUB_JUDGE_URL", "")
+JUDGE_KEY = read_text("EVALHUB_JUDGE_KEY", "")
+JUDGE_MODEL = read_text("EVALHUB_JUDGE_MODEL", "")
+
 # --- people -----------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"

@@ -3,10 +3,14 @@
 import logging
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
+from results import executing
 from results.awaiting import JUDGE_PENDING, judge_pending
+from runs.launching import WORK
+from runs.launching import tend_runs as tend
 
 log = logging.getLogger("evalhub.worker")
 
@@ -40,3 +44,15 @@ def forget_old_idempotency_keys(timestamp: int) -> None:
     from evalhub.api.once import forget_old_keys  # only here, so that workers do without the API's modules
 
     forget_old_keys()
+
+
+@app.task(name=WORK)
+async def work_on_shard(shard_id: str) -> None:
+    await executing.work_on_shard(shard_id)
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(queueing_lock="tend_runs", name="tend_runs", priority=10)
+async def tend_runs(timestamp: int) -> None:
+    """What a killed worker left of a launched run goes back to the queue; a run whose last share is done ends."""
+    await sync_to_async(tend)()

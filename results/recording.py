@@ -257,7 +257,7 @@ class _Desk:
             external_id,
             self.run.pk,
             case.pk if case else None,
-            case.revision if case else None,
+            (record.case_revision or case.revision) if case else None,
             variant_id,
             repetition,
             position,

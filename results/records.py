@@ -68,13 +68,15 @@ class StepRecord:
 class ResultRecord:
     """What came back for one case.
 
-    Identity: ``external_id`` where given, else (case, variant, repetition). ``case``: a case's id, a spec, or None.
+    Identity: ``external_id`` where given, else (case, variant, repetition). ``case``: a case's id, a spec, or None;
+    ``case_revision`` where it was not asked as it is now.
     ``variant`` is a variant's position in the run. ``conversation``: [{turn, messages: [{role, content, ...}], success,
     latency_ms}]. ``usage``: {model: {input, output, ...}} in tokens. ``cost`` in US dollars; times aware.
     """
 
     external_id: str | None = None
     case: UUID | CaseSpec | None = None
+    case_revision: int | None = None
     variant: int | None = None
     repetition: int = 1
     name: str = ""

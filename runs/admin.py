@@ -28,6 +28,7 @@ from runs.models import (
     Prompt,
     Requirement,
     SavedView,
+    Shard,
     Tag,
     Task,
     TestConfiguration,
@@ -272,6 +273,14 @@ class VariantAdmin(EvidenceAdmin):
     list_display = ("label", "run", "position", "provider", "organization")
     search_fields = ("id__exact", "run__exact")
     search_help_text = "The id of a run or of a variant."
+
+
+@admin.register(Shard)
+class ShardAdmin(EvidenceAdmin):
+    list_display = ("__str__", "run", "kind", "number", "size", "starts", "done_at", "organization")
+    list_filter = ("kind",)
+    search_fields = ("id__exact", "run__exact")
+    search_help_text = "The id of a run or of a share."
 
 
 @admin.register(Tag)

@@ -17,7 +17,7 @@ from evalhub.audit.models import record_event
 from evalhub.database.copying import copy_rows, json_text
 from evalhub.web.errors import Refused
 from runs.changing import apply_changes, locked, save_changes
-from runs.models import Case, CaseRevision, Project, TestSet, TestSetCase
+from runs.models import Case, CaseRevision, Project, Shard, TestRun, TestSet, TestSetCase
 from runs.models.cases import Word
 from runs.naming import free_slug
 
@@ -185,7 +185,7 @@ def change_case(case: Case, *, by: Actor | None = None, **changes: Any) -> Case:
         before = {"inputs": case.inputs, "expected": case.expected}
         changed = apply_changes(case, changes)
         asks_differently = "inputs" in changed or "expected" in changed
-        if asks_differently and Case.objects.filter(pk=case.pk, results__isnull=False).exists():
+        if asks_differently and (Case.objects.filter(pk=case.pk, results__isnull=False).exists() or _is_planned(case)):
             CaseRevision.objects.create(organization_id=case.organization_id, case=case, number=case.revision, **before)
             case.revision += 1
             changed.append("revision")
@@ -194,6 +194,13 @@ def change_case(case: Case, *, by: Actor | None = None, **changes: Any) -> Case:
             for test_set in TestSet.objects.filter(cases=case):
                 test_set.bump()
     return case
+
+
+def _is_planned(case: Case) -> bool:
+    """Whether a launched run is still going to ask it: as it was when the run was launched."""
+    waiting = Shard.objects.filter(organization_id=case.organization_id, done_at__isnull=True)
+    named = {"cases": [[str(case.pk)]]}
+    return waiting.filter(run__status__in=TestRun.ACTIVE, kind=Shard.Kind.ASK, work__contains=named).exists()
 
 
 def ensure_word[W: Word](model: type[W], organization: Organization, name: str) -> W | None:

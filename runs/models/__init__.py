@@ -2,7 +2,7 @@ from runs.models.cases import Case, CaseRevision, Category, Prompt, Requirement,
 from runs.models.evaluators import Evaluator, EvaluatorVersion
 from runs.models.notes import Attachment, Comment, EntityType, IdempotencyKey, Import, SavedView, Tag, Task
 from runs.models.projects import Endpoint, Folder, Project
-from runs.models.runs import ConfigurationEvaluator, TestConfiguration, TestRun, TestSetEvaluator, Variant
+from runs.models.runs import ConfigurationEvaluator, Shard, TestConfiguration, TestRun, TestSetEvaluator, Variant
 
 __all__ = [
     "Attachment",
@@ -22,6 +22,7 @@ __all__ = [
     "Prompt",
     "Requirement",
     "SavedView",
+    "Shard",
     "Tag",
     "Task",
     "TestConfiguration",

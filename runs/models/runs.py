@@ -285,3 +285,32 @@ class Variant(Tenant):
 
     def __str__(self) -> str:
         return self.label
+
+
+class Shard(Tenant):
+    """A share of a launched run's work, frozen when it was launched: what one job does. Done when its rows are."""
+
+    class Kind(models.TextChoices):
+        ASK = "ask", "Ask and judge"
+        JUDGE = "judge", "Judge again"
+
+    deleted_paths = ("run__deleted_at", "run__project__deleted_at")
+    run = models.ForeignKey(TestRun, on_delete=models.CASCADE, related_name="shards", db_index=False)
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.ASK)
+    number = models.PositiveIntegerField()
+    work = models.JSONField(
+        default=dict, help_text="Ask: cases [[id, revision]]. Judge: results, evaluators as they were, scoring."
+    )
+    size = models.PositiveIntegerField(default=0, help_text="Results to ask for, or to judge.")
+    starts = models.PositiveIntegerField(default=0, help_text="Since it last recorded anything.")
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["number"]
+        indexes = [models.Index(fields=["run"], condition=Q(done_at__isnull=True), name="shard_to_do")]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="shard_number_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.number}"

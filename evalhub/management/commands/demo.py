@@ -138,7 +138,7 @@ def gunicorn(listener: socket.socket) -> list[str]:
 
 
 def worker() -> list[str]:
-    words = "procrastinate worker --shutdown-graceful-timeout 5"
+    words = "work"
     return [sys.executable, str(settings.BASE_DIR / "manage.py"), *words.split()]
 
 
