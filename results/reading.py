@@ -456,12 +456,17 @@ def siblings_of(result: TestResult) -> list[dict[str, Any]]:
 YES_NO: Final = {True: "yes", False: "no"}
 
 
+OWN = "evalhub:"  # begins the names of what EvalHub itself keeps beside a sender's values
+
+
 def shown_metadata(metadata: Any) -> list[dict[str, Any]]:
     """Typed or free values as name and text; http and https addresses can be followed, nothing else can."""
     if not isinstance(metadata, dict):
         return []
     lines = []
     for name, raw in metadata.items():
+        if str(name).startswith(OWN):
+            continue
         value = raw["value"] if isinstance(raw, dict) and "type" in raw and "value" in raw else raw
         text = formats.NONE if value is None else YES_NO[value] if isinstance(value, bool) else compact(value)
         url = text if is_web_address(text) else ""

@@ -41,6 +41,7 @@ REFERENCES = (
     "meteor",
     "gleu",
 )
+OTHER_THRESHOLDS = ("latency", "cost", "perplexity", "levenshtein", "trace-span-duration")
 VOLATILE = ("_conversation", "sessionId")
 
 
@@ -113,7 +114,7 @@ class RowReader:
             value=number(component.get("score")),
             passed=None if informative else truth(component.get("pass")),
             decide=False,
-            threshold=number(assertion.get("threshold")),
+            threshold=threshold_of(assertion),
             explanation=text(component.get("reason")),
             usage={"grader": tokens_in(spent)} if number(spent.get("total")) else {},
             metadata={key: value for key, value in (("assertion", assertion), ("details", details)) if value},
@@ -135,6 +136,7 @@ class RowReader:
             value=value,
             passed=truth(component.get("pass")),
             decide=False,
+            threshold=threshold_of(as_dict(as_dict(component.get("metadata")).get("assertionSet"))),
             explanation=text(component.get("reason")) or ("" if value is not None else "not scored"),
         )
 
@@ -186,6 +188,11 @@ def leaves_of(component: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from leaves_of(child)
         else:
             yield child
+
+
+def threshold_of(assertion: dict[str, Any]) -> float | None:
+    """From which score on it passes; of some kinds it is about milliseconds, dollars or edits instead."""
+    return None if assertion.get("type") in OTHER_THRESHOLDS else number(assertion.get("threshold"))
 
 
 def metric_of(component: dict[str, Any]) -> str:
@@ -260,8 +267,6 @@ def attributes_of(row: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
         "test": row.get("testIdx"),
         "row": row.get("id"),
         "metadata": metadata,
-        "named_scores": row.get("namedScores"),
-        "score": row.get("score"),
         "cached": as_dict(row.get("response")).get("cached"),
         "comment": as_dict(row.get("gradingResult")).get("comment"),
     }

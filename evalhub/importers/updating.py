@@ -11,12 +11,14 @@ import orjson
 
 from evalhub.importers.description import digest_of
 from results.models import Evaluation, Review, ReviewAssignment, TestResult
+from results.reading import OWN
 from results.records import Judgement, ResultRecord
 from runs.cases import CaseSpec
 from runs.evaluators import EvaluatorSpec
 from runs.models import Comment, TestRun
 
-STAMP = "import_digest"
+STAMP = f"{OWN}digest"
+MEMORY = f"{OWN}import"
 DIGESTS_KEPT = 20
 
 Identity = tuple[str, int | None, int]  # the case's external id, the variant's position, the repetition
@@ -83,11 +85,11 @@ def remember(run: TestRun, *, sha256: str, finished: bool, records: int, filenam
     """The run's attributes with the file added."""
     digests = [*_memory(run).get("digests", []), sha256][-DIGESTS_KEPT:]
     memory = {"digests": digests, "finished": finished, "records": records, "filename": filename}
-    return {**run.attributes, "import": memory}
+    return {**run.attributes, MEMORY: memory}
 
 
 def _memory(run: TestRun) -> dict[str, Any]:
-    memory = run.attributes.get("import")
+    memory = run.attributes.get(MEMORY)
     return memory if isinstance(memory, dict) else {}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from evalhub.importers.importing import import_file
 from evalhub.importers.problems import ImportProblem
+from evalhub.importers.updating import STAMP
 from results.models import Evaluation, TestResult
 from results.recounting import recount
 from tests.factories import make_project
@@ -268,7 +269,7 @@ def test_every_plain_meaning_has_its_place(tmp_path):
         12,
         ["a", "b"],
     )
-    assert {key: value for key, value in result.attributes.items() if key != "import_digest"} == {"note": "seen"}
+    assert {key: value for key, value in result.attributes.items() if key != STAMP} == {"note": "seen"}
     assert recount(one.run.pk, repair=False) == []
 
 

@@ -280,6 +280,16 @@ def test_totals_that_differ_stand_first(client, project, lead, tmp_path):
     ]
 
 
+def test_what_evalhub_keeps_for_itself_is_not_shown_as_metadata(client, project, lead, tmp_path):
+    one = bring_in(write_eval(tmp_path, [make_sample(1, metadata={"topic": "sums"})]), project)
+    result = one.run.results.get()
+
+    pages = [client.get(f"/results/{result.pk}/").text, client.get(f"/runs/{one.run.pk}/?tab=configuration").text]
+
+    assert "sums" in pages[0]
+    assert ["evalhub:" in page for page in pages] == [False, False]
+
+
 def test_a_failed_import_says_why_and_can_be_tried_again_or_discarded(client, project, lead, tmp_path, uploads):
     upload_log(client, project, tmp_path)
     entry = Import.objects.get()

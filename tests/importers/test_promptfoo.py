@@ -234,6 +234,19 @@ def test_an_assertion_of_weight_0_informs_and_gives_no_verdict(tmp_path):
     assert judged(results_of(one)[0])["latency"] == (0, None)
 
 
+def test_thresholds_of_time_and_money_are_no_thresholds_of_a_score(tmp_path):
+    components = [make_component("latency", threshold=5000), make_component("similar", threshold=0.8)]
+
+    one = bring_in(write_json(tmp_path, make_export([make_row(0, components=components)])))
+
+    rows = Evaluation.objects.filter(run=one.run).order_by("evaluator__name")
+    assert list(rows.values_list("evaluator__name", "threshold")) == [
+        ("latency", None),
+        ("overall score", None),
+        ("similar", 0.8),
+    ]
+
+
 def test_an_assertion_without_a_score_keeps_its_verdict(tmp_path):
     one = bring_in(
         write_json(tmp_path, make_export([make_row(0, components=[make_component("regex", None, ok=True)])]))
