@@ -1,7 +1,7 @@
 from django.urls import path
 
 import evalhub.web.addresses  # noqa: F401  (registers <id:…>)
-from results import urls_review, views_result, views_run
+from results import urls_review, views_production, views_result, views_run
 
 app_name = "results"
 
@@ -15,6 +15,7 @@ urlpatterns = [
     path("results/<id:result_id>/", views_result.result_detail, name="result-detail"),
     path("results/<id:result_id>/html/", views_result.result_html, name="result-html"),
     path("results/<id:result_id>/steps/<int:position>/", views_result.step_detail, name="step-detail"),
+    path("projects/<id:project_id>/production/", views_production.production_list, name="production-list"),
     path("comments/", views_result.comment_create, name="comment-create"),
     path("comments/<uuid:comment_id>/deletion/", views_result.comment_delete, name="comment-delete"),
     path("comments/<uuid:comment_id>/restoration/", views_result.comment_restore, name="comment-restore"),

@@ -43,6 +43,7 @@ from runs.models import Comment
 from runs.models.notes import EntityType
 
 LONGEST_COMMENT: Final = 20_000
+MOST_FEEDBACK: Final = 20
 VIEWS: Final = (("", "Read"), ("raw", "Raw"), ("json", "JSON"), ("diff", "Diff"))
 
 
@@ -138,6 +139,7 @@ def drawer_of(request: MemberRequest, result: TestResult) -> dict[str, Any]:
         "siblings": siblings_of(result),
         "usage": usage_lines(result.usage),
         "tokens": result.tokens if result.tokens is not None else tokens_in(result.usage),
+        "feedback": result.feedback.order_by("-recorded_at", "-id").values("score", "details")[:MOST_FEEDBACK],
         "metadata": shown_metadata(result.metadata),
         "attributes": shown_metadata(result.attributes),
         "activity": activity_of(result, reviews, assignments, comments, judged),

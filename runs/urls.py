@@ -3,6 +3,7 @@ from django.urls import path
 import evalhub.web.addresses  # noqa: F401  (registers <id:…>)
 from runs import (
     views,
+    views_attachments,
     views_cases,
     views_configurations,
     views_endpoints,
@@ -81,6 +82,7 @@ urlpatterns = [
         views_configurations.configuration_restore,
         name="configuration-restore",
     ),
+    path("attachments/<uuid:attachment_id>/", views_attachments.attachment, name="attachment"),
     path("views/", views_saved.view_list, name="view-list"),
     path("views/new/", views_saved.view_create, name="view-create"),
     path("views/<uuid:view_id>/sharing/", views_saved.view_share, name="view-share"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
-from django.db.models import QuerySet, Subquery
+from django.db.models import QuerySet, Subquery, Sum
 from django.http import HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -72,6 +72,7 @@ def project_detail(request: MemberRequest, project_id: str) -> HttpResponse:
     run_count = TestRun.objects.visible_to(actor).listed().current().filter(project=project).count()
     case_count = Case.objects.visible_to(actor).current().filter(project=project).count()
     parts = parts_of(request, project)
+    production = TestRun.objects.visible_to(actor).filter(project=project, kind=TestRun.Kind.PRODUCTION)
     context = page_of(
         request,
         project=project,
@@ -80,6 +81,7 @@ def project_detail(request: MemberRequest, project_id: str) -> HttpResponse:
         run_count=run_count,
         stats=project_stats(project, runs, run_count, case_count, parts[0]["total"]),
         parts=parts,
+        production_count=production.aggregate(calls=Sum("result_count"))["calls"],
         restore_url=reverse("runs:project-restore", args=[project.pk]),
         crumbs=[Link("Projects", reverse("runs:project-list"))],
     )
