@@ -39,6 +39,7 @@ from evalhub.api.rows import (
 )
 from evalhub.api.set_up import CASES
 from evalhub.api.shapes import Choice, Choices, Field, Flag, Number, Text, Whole
+from evalhub.database.prepared import Prepared
 from evalhub.web.paging import Page
 from results.filters import ResultFilter
 from results.listing import read_results
@@ -222,6 +223,18 @@ REVIEW: Final = Row(
         "withdrawn_at": moment("withdrawn_at"),
     },
 )
+STEPS_OF: Final = Prepared(lambda pk: STEP.select(Step.objects.filter(result=pk).order_by("position", "id")), UUID)
+EVALUATIONS_OF: Final = Prepared(
+    lambda pk: EVALUATION.select(
+        Evaluation.objects.filter(result=pk).order_by(
+            F("turn").asc(nulls_first=True), Lower("evaluator__name"), "created_at", "id"
+        )
+    ),
+    UUID,
+)
+REVIEWS_OF: Final = Prepared(
+    lambda pk: REVIEW.select(Review.objects.filter(result=pk).order_by("-created_at", "-id")), UUID
+)
 EXPANSIONS: Final[dict[str, Field]] = {
     "steps": list_of(STEP),
     "evaluations": list_of(EVALUATION, "All of them: of machines and people, of turns, earlier ones too."),
@@ -370,7 +383,7 @@ class ResultDetail(ApiView):
         else:
             shown["scores"] = scores_of([pk]).get(pk, [])
         if "steps" in expand:
-            shown["steps"] = STEP.fetch(Step.objects.filter(result=pk).order_by("position", "id"))
+            shown["steps"] = STEP.show_all(STEPS_OF(pk))
         if "reviews" in expand:
             shown["reviews"] = reviews_of(pk)
         if "case" in expand:
@@ -380,13 +393,11 @@ class ResultDetail(ApiView):
 
 
 def evaluations_of(result_id: UUID) -> list[dict[str, Any]]:
-    rows = Evaluation.objects.filter(result=result_id)
-    order = (F("turn").asc(nulls_first=True), Lower("evaluator__name"), "created_at", "id")
-    return EVALUATION.fetch(rows.order_by(*order))
+    return EVALUATION.show_all(EVALUATIONS_OF(result_id))
 
 
 def reviews_of(result_id: UUID) -> list[dict[str, Any]]:
-    return REVIEW.fetch(Review.objects.filter(result=result_id).order_by("-created_at", "-id"))
+    return REVIEW.show_all(REVIEWS_OF(result_id))
 
 
 def in_short(evaluations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -120,6 +120,7 @@ class TenantFilterSet(django_filters.FilterSet):
     ) -> None:
         self.actor = actor if actor is not None else getattr(request, "actor", None)
         self.named: dict[str, list[Any]] = {}
+        self._understood: tuple[int, dict[str, Any]] | None = None
         if data is not None and not isinstance(data, MultiValueDict):
             data = multi(data)
         super().__init__(data, queryset, request=request, prefix=prefix)
@@ -130,7 +131,12 @@ class TenantFilterSet(django_filters.FilterSet):
         if not self.is_bound:
             return {}
         self.is_valid()
-        return {name: value for name, value in self.form.cleaned_data.items() if value not in (None, "", [])}
+        mistakes = len(self.form.errors)  # asked for twenty times a request: read anew only when one more was found
+        if self._understood is None or self._understood[0] != mistakes:
+            cleaned = self.form.cleaned_data
+            found = {name: value for name, value in cleaned.items() if value not in (None, "", [])}
+            self._understood = mistakes, found
+        return self._understood[1]
 
     def one(self, name: str) -> Any | None:
         """The row that an IdFilter found, where it is exactly one."""

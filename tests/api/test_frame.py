@@ -130,7 +130,8 @@ def test_the_organisation_of_the_token_counts(organization):
     other = make_organization()
     user = make_user(organization)
     Membership.objects.create(organization=other, user=user, role="viewer")
-    make_run(make_project(other), name="of the other")
+    make_run(make_project(other, slug="theirs"), name="of the other")
+    make_project(organization, slug="mine")
 
     names = {
         name: [
@@ -142,7 +143,20 @@ def test_the_organisation_of_the_token_counts(organization):
         for name, where in (("mine", organization), ("other", other))
     }
 
+    made = {
+        slug: Client()
+        .post(
+            "/api/runs/",
+            {"project": slug},
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {make_token(user, where)}"},
+        )
+        .status_code
+        for slug, where in (("mine", organization), ("theirs", other))
+    }
+
     assert names == {"mine": [], "other": ["of the other"]}
+    assert made == {"mine": 201, "theirs": 403}  # a lead here, a viewer there
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------
