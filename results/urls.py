@@ -1,7 +1,7 @@
 from django.urls import path
 
 import evalhub.web.addresses  # noqa: F401  (registers <id:…>)
-from results import urls_review, views_production, views_result, views_run
+from results import urls_review, views_production, views_repeating, views_result, views_run
 
 app_name = "results"
 
@@ -10,6 +10,8 @@ urlpatterns = [
     path("runs/<id:run_id>/", views_run.run_detail, name="run-detail"),
     path("runs/<id:run_id>/filters/", views_run.run_results_filters, name="run-results-filters"),
     path("runs/<id:run_id>/export/", views_run.run_results_export, name="run-results-export"),
+    path("runs/<str:run_id>/repetitions/", views_repeating.run_repeat, name="run-repeat"),
+    path("runs/<str:run_id>/scorings/", views_repeating.run_rescore, name="run-rescore"),
     path("results/", views_run.result_list, name="result-list"),
     path("results/filters/", views_run.result_filters, name="result-filters"),
     path("results/<id:result_id>/", views_result.result_detail, name="result-detail"),

@@ -268,7 +268,12 @@ def restore_view(request: MemberRequest, thing: Deletable, noun: str) -> HttpRes
 
 def page_of(request: MemberRequest, **context: Any) -> dict[str, Any]:
     """The context of a set-up page."""
-    return {"may_set_up": request.actor.may("set_up"), "may_archive": request.actor.may("archive"), **context}
+    return {
+        "may_set_up": request.actor.may("set_up"),
+        "may_archive": request.actor.may("archive"),
+        "may_launch": request.actor.may("launch"),
+        **context,
+    }
 
 
 def project_crumbs(project: Project | None, name: str, label: str) -> list[Link]:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path, re_path
 
-from evalhub.api import arriving, assignments, exports, imports, notes, people, results, reviews, runs, set_up
+from evalhub.api import (
+    arriving,
+    assignments,
+    exports,
+    imports,
+    launching,
+    notes,
+    people,
+    results,
+    reviews,
+    runs,
+    set_up,
+)
 from evalhub.api.documentation import documentation
 from evalhub.api.entrance import Index, Nowhere, Schema
 
@@ -14,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/", documentation, name="docs"),
     path("schema/", Schema.as_view(), name="schema"),
     *runs.urlpatterns,
+    *launching.urlpatterns,
     *arriving.urlpatterns,
     *exports.urlpatterns,
     *results.urlpatterns,

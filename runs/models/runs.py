@@ -235,6 +235,11 @@ class TestRun(Deletable):
         return self.passed + self.failed
 
     @property
+    def judged_share(self) -> float | None:
+        """Of its results, those with a verdict."""
+        return self.judged / self.result_count if self.result_count else None
+
+    @property
     def duration_ms(self) -> float | None:
         if not self.started_at or not self.finished_at:
             return None

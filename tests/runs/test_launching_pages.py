@@ -1,0 +1,119 @@
+"""Launching from the pages: the form, and what the run's page offers afterwards."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from evalhub.web import formats
+from runs.models import Shard, TestRun
+from tests.factories import (
+    PASSWORD,
+    make_configuration,
+    make_endpoint,
+    make_evaluator,
+    make_organization,
+    make_project,
+    make_results,
+    make_run,
+    make_test_set,
+    make_user,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def configuration():
+    project = make_project(make_organization())
+    made = make_configuration(
+        project, name="Nightly", endpoint=make_endpoint(project), test_set=make_test_set(project, cases=3),
+        parameters={"repetitions": 2},
+    )  # fmt: skip
+    made.evaluators.add(make_evaluator(project, name="says", who="heuristic", definition={"heuristic": "exact"}))
+    return made
+
+
+def sign_in(client, configuration, role="lead"):
+    user = make_user(configuration.organization, role)
+    client.login(username=user.email, password=PASSWORD)
+    return client
+
+
+def form_of(configuration, **changes):
+    return {
+        "name": "Tonight", "endpoint": configuration.endpoint_id, "test_set": configuration.test_set_id,
+        "evaluators": [one.pk for one in configuration.evaluators.all()], "repetitions": "2", **changes,
+    }  # fmt: skip
+
+
+def test_the_configuration_offers_to_launch_and_the_form_knows_it(client, configuration):
+    make_evaluator(configuration.project, name="Judge", who="ai", definition={"prompt": "?"})
+    sign_in(client, configuration)
+    url = reverse("runs:run-launch", args=[configuration.pk])
+
+    page = client.get(reverse("runs:configuration-detail", args=[configuration.pk])).content.decode()
+    form = client.get(url).content.decode()
+
+    assert url in page
+    assert 'value="Nightly"' in form and "No judge model is set up" in form
+
+
+def test_a_run_is_launched_from_the_form(client, configuration):
+    sign_in(client, configuration)
+
+    answer = client.post(reverse("runs:run-launch", args=[configuration.pk]), form_of(configuration, concurrency="4"))
+
+    run = TestRun.objects.get()
+    assert (answer.status_code, answer["Location"]) == (302, reverse("results:run-detail", args=[run.pk]))
+    assert (run.name, run.planned_count, run.via, run.snapshot["parameters"], run.snapshot["evaluators_from"]) == (
+        "Tonight", 6, "page", {"repetitions": 2, "concurrency": 4, "retry_count": 2}, "configuration",
+    )  # fmt: skip
+    assert "0 of 6" in client.get(answer["Location"]).content.decode()
+
+
+def test_what_is_wrong_is_said_in_the_form(client, configuration):
+    sign_in(client, configuration)
+    empty = make_test_set(configuration.project)
+    url = reverse("runs:run-launch", args=[configuration.pk])
+
+    nothing = client.post(url, form_of(configuration, test_set=empty.pk))
+    many = client.post(url, form_of(configuration, repetitions="1000"))
+    foreign = client.post(url, form_of(configuration, endpoint=make_endpoint(make_project()).pk))
+
+    assert [page.status_code for page in (nothing, many, foreign)] == [422, 422, 422]
+    assert "has no cases" in nothing.content.decode()
+    assert TestRun.objects.count() == 0
+
+
+def test_reviewers_cannot_launch_and_strangers_see_nothing(client, configuration):
+    url = reverse("runs:run-launch", args=[configuration.pk])
+    sign_in(client, configuration, "reviewer")
+    forbidden = client.get(url).status_code
+    client.logout()
+    sign_in(client, make_configuration(make_project()))
+
+    assert (forbidden, client.get(url).status_code) == (403, 404)
+
+
+def test_a_runs_page_offers_to_go_over_it_again(client, configuration):
+    run = make_run(configuration.project, configuration=configuration)
+    results = make_results(run, passed=1, failed=1)
+    for result in results:
+        configuration.test_set.cases.add(result.case)
+    run.finish()
+    sign_in(client, configuration)
+    repeat, rescore = reverse("results:run-repeat", args=[run.pk]), reverse("results:run-rescore", args=[run.pk])
+
+    page = client.get(reverse("results:run-detail", args=[run.pk])).content.decode()
+    client.post(repeat, {"cases": "failed"})
+    client.post(repeat, {"cases": "all"})
+    asked = client.get(rescore).content.decode()
+    none = client.post(rescore, {})
+    again = client.post(rescore, {"evaluators": [one.pk for one in configuration.evaluators.all()]})
+
+    assert repeat in page and rescore in page and f"{formats.rate(1.0)} judged" in page
+    launched = TestRun.objects.exclude(pk=run.pk).order_by("number").values_list("planned_count", "reference_id")
+    assert list(launched) == [(2, run.pk), (10, run.pk)]
+    assert "says" in asked and none.status_code == 422 and again.status_code == 302
+    assert list(Shard.objects.filter(run=run).values_list("kind", "size")) == [("judge", 2)]
