@@ -157,9 +157,23 @@ class ResultFilter(TenantFilterSet):
     def filter_queryset(self, queryset: QuerySet[TestResult]) -> QuerySet[TestResult]:
         found: QuerySet[TestResult] = super().filter_queryset(queryset)
         found = found.filter(archived_at__isnull=not self.values.get("archived"))
+        self._without_judgements = found
         if "evaluator" in self.values and self.judgements:
             found = found.filter(Exists(judged_by(self.evaluators).filter(self.judgements, of_the_result(self.run_id))))
         return found
+
+    @property
+    def follows_an_index(self) -> bool:
+        """Whether PostgreSQL reads the list in its order, and need not sort what it found."""
+        across, within = ("created", "-created"), ("outcome", "-outcome", "position", "-position", "-latency")
+        in_order = self.sorted_by in (within if self.run_id else across)
+        return in_order and not self.narrows and not self.judgements
+
+    @property
+    def without_judgements(self) -> QuerySet[TestResult]:
+        """What the other filters find, for a walk along the judgements themselves."""
+        _ = self.qs
+        return self._without_judgements
 
     @property
     def narrows(self) -> bool:

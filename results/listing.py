@@ -66,7 +66,10 @@ def read_results(
     sign = "-" if sort.startswith("-") else ""
     order = Order(*(f"{sign}{column}" for column in ORDERS[sort.lstrip("-")]))
     needed = {column.path for column in order.columns}
-    return read_page(_rows(found.qs, {*fields, *needed}, preview), order, cursor, size)
+    if found.follows_an_index:
+        return read_page(_rows(found.qs, {*fields, *needed}, preview), order, cursor, size)
+    # What has to be sorted is sorted without what the page shows; only the page's rows are then fetched whole.
+    return _fetch(found, read_page(found.qs.values(*needed), order, cursor, size), "id", fields, preview)
 
 
 def _by_score(
@@ -78,16 +81,21 @@ def _by_score(
     if outcomes:
         evaluations = evaluations.filter(outcome__in=outcomes)
     if found.narrows:
-        evaluations = evaluations.filter(result__in=found.qs.order_by().values("pk"))
+        evaluations = evaluations.filter(result__in=found.without_judgements.order_by().values("pk"))
     else:
         evaluations = evaluations.filter(result__deleted_at__isnull=True, result__archived_at__isnull=True)
     sign = "-" if found.sorted_by.startswith("-") else ""
     page = read_page(evaluations.values("value", "result_id"), Order(f"{sign}value", tie="result_id"), cursor, size)
-    ids = [row["result_id"] for row in page.rows]
-    # The walk has applied the filters; here the rows are only fetched, from what the actor sees.
-    rows = {row["id"]: row for row in _rows(found.queryset.filter(pk__in=ids), {"id", *fields}, preview)}
-    scores = {row["result_id"]: row["value"] for row in page.rows}
-    ordered = [{**rows[pk], "score": scores[pk]} for pk in ids if pk in rows]
+    return _fetch(found, page, "result_id", fields, preview)
+
+
+def _fetch(
+    found: ResultFilter, page: Page[dict[str, Any]], key: str, fields: Sequence[str], preview: int
+) -> Page[dict[str, Any]]:
+    """The page's rows whole, in its order; the filters have been applied, here the actor's own rows are looked up."""
+    ids = [row[key] for row in page.rows]
+    rows = {row["id"]: row for row in _rows(found.queryset.filter(pk__in=ids), {"id", *fields}, preview)} if ids else {}
+    ordered = [rows[pk] for pk in ids if pk in rows]
     return Page(ordered, page.next, page.previous, page.first, page.size)
 
 

@@ -281,14 +281,31 @@ def range_of(line: EvaluatorLine) -> tuple[float, float]:
     if low >= 0 and high <= 1:
         return 0.0, 1.0
     own_low, own_high = line.evaluator["min_score"], line.evaluator["max_score"]
-    if own_low is not None and own_low <= low:
-        low = own_low
-    if own_high is not None and own_high >= high:
-        high = own_high
+    if own_low is not None and own_high is not None and own_low <= low and high <= own_high and own_low < own_high:
+        return own_low, own_high
     threshold = line.evaluator["threshold"]
     if threshold is not None:
         low, high = min(low, threshold), max(high, threshold)
-    return low, high
+    return round_axis(low, high)
+
+
+def round_axis(low: float, high: float) -> tuple[float, float]:
+    """Ends around the values whose quarters are numbers that people count in."""
+    step = nice((high - low) / 4)
+    start = math.floor(low / step) * step
+    while start + 4 * step < high:
+        step = nice(step * 1.01)
+        start = math.floor(low / step) * step
+    return start, start + 4 * step
+
+
+def nice(number: float) -> float:
+    """The next of 1, 2, 2.5, 4, 5 or 8 times a power of ten."""
+    size = 10.0 ** math.floor(math.log10(number))
+    for step in (1, 2, 2.5, 4, 5, 8, 10):
+        if step * size >= number:
+            return step * size
+    return 10 * size
 
 
 def value_histograms(run: TestRun) -> dict[str, Histogram]:
@@ -310,6 +327,7 @@ def value_histograms(run: TestRun) -> dict[str, Histogram]:
         top, count = ends[f"{name}_top"], ends[f"{name}_count"]
         if not count or not top or ends[f"{name}_least"] == ends[f"{name}_most"] or ends[f"{name}_least"] < 0:
             continue
+        top = 4 * nice(top / 4)
         rows = (
             results_of(run)
             .filter(**{f"{column}__isnull": False})

@@ -66,6 +66,7 @@ def result_detail(request: MemberRequest, result_id: str) -> HttpResponse:
             Link(context["title_short"]),
         ],
         "current_project": run.project,
+        "keys_template": "results/_keys.html",
         **neighbours_of(result),
     }
     return render_page(request, "results/result_detail.html", context)

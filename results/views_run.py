@@ -54,6 +54,7 @@ def run_detail(request: MemberRequest, run_id: str) -> HttpResponse:
         "tabs": tabs_of(run, tab),
         "crumbs": [Link("Runs", reverse("runs:run-list")), Link(f"#{run.number}")],
         "current_project": run.project,
+        "keys_template": "results/_keys.html",
         "facts": facts_of(run),
         **{
             f"may_{action}": request.actor.may(action) for action in ("assign", "archive", "launch", "review", "export")

@@ -100,6 +100,7 @@ def run_list(request: MemberRequest) -> HttpResponse:
         "views": views_of(request),
         **addresses_of(request),
         "counted": counted(total),
+        "keys_template": "runs/_keys.html",
         "nothing_text": nothing_found(len(chips) + bool(states)),
         **{f"may_{action}": request.actor.may(action) for action in ("assign", "archive", "import")},
     }

@@ -70,7 +70,7 @@ def test_a_significant_change_has_a_colour_and_an_arrow():
 def test_a_time_has_its_full_stamp_as_title():
     html = render("{{ then|when }}", then=datetime(2019, 6, 17, 19, 44, 5, tzinfo=UTC))
 
-    assert html == ('<time datetime="2019-06-17T19:44:05+00:00" title="17 Jun 2019, 19:44:05 UTC">17 Jun 2019</time>')
+    assert html == ('<time datetime="2019-06-17T19:44:05Z" title="17 Jun 2019, 19:44:05 UTC">17 Jun 2019</time>')
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,16 @@ def marks(evaluations: Iterable[Any]) -> SafeString:
     return format_html('<span class="marks" role="img" aria-label="{}" title="{}">{}</span>', words, words, drawings)
 
 
+@register.filter
+@lru_cache(maxsize=4096)
+def ticks(letters: str) -> SafeString:
+    """The marks of a row in a long list, drawn by the style sheet: p passes, f fails, e errs, n has no score."""
+    passing = format_html("<i>{}</i>", "")
+    return format_html_join(
+        "", "{}", ((passing if letter == "p" else format_html('<i class="{}"></i>', letter),) for letter in letters)
+    )
+
+
 @register.simple_tag
 def change(value: Any, significant: bool = False, unit: bool = False, better: str = "up") -> SafeString:
     """A change in points; coloured and marked only when it is significant. better="down" for latency and cost."""
@@ -315,14 +325,12 @@ def spark(values: Sequence[Any], low: bool = False) -> str:
         if len(rates) > 1
         else f"One run: {formats.percent(rates[0])} percent"
     )
+    point = '<circle class="is-low" cx="{}" cy="{}" r="4"/>' if low else '<circle cx="{}" cy="{}" r="4"/>'
     return format_html(
-        '<svg class="spark" viewBox="0 0 120 36" role="img" aria-label="{}">'
-        '<polyline points="{}"/><circle{} cx="{}" cy="{}" r="4"/></svg>',
+        '<svg class="spark" viewBox="0 0 120 36" role="img" aria-label="{}"><polyline points="{}"/>{}</svg>',
         label,
         " ".join(f"{x},{y}" for x, y in zip(across, down, strict=True)),
-        SafeString(' class="is-low"') if low else "",
-        across[-1],
-        down[-1],
+        format_html(point, across[-1], down[-1]),
     )
 
 
@@ -447,8 +455,11 @@ def histogram(
     )
     axis = format_html_join(
         "",
-        '<text x="{}" y="112" text-anchor="middle">{}</text>',
-        ((at(left + (right - left) * part), words(low + reach * part)) for part in (0, 0.25, 0.5, 0.75, 1)),
+        '<text x="{}" y="112" text-anchor="{}">{}</text>',
+        (
+            (at(left + (right - left) * part), "end" if part == 1 else "middle", words(low + reach * part))
+            for part in (0, 0.25, 0.5, 0.75, 1)
+        ),
     )
     rule: str = ""
     if limit is not None and low <= limit <= high:
