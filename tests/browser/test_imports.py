@@ -43,6 +43,7 @@ def work():
 def choose(page, path):
     page.goto("/imports/")
     page.get_by_role("link", name="Import a file").first.click()
+    expect(page.get_by_role("heading", name="Import a file")).to_be_visible()
     page.get_by_label("File").set_input_files(path)
     page.get_by_role("button", name=re.compile("^Import")).click()
 
@@ -66,6 +67,7 @@ def test_the_columns_of_a_table_are_explained(page, sign_in, lead, tmp_path):
     sign_in(lead)
 
     choose(page, table)
+    expect(page.get_by_role("heading", name="What do the columns mean?")).to_be_visible()
     assert serious(page) == []
     page.get_by_label("Passes from, tone").fill("0.75")
     page.get_by_role("button", name=re.compile("^Import")).click()
@@ -113,6 +115,7 @@ def test_the_list_is_readable_in_every_size_and_light(page, sign_in, lead, tmp_p
     sign_in(lead)
     choose(page, write_text(tmp_path, "id,answer\n1,Because.\n"))
 
+    expect(page.get_by_role("heading", name="What do the columns mean?")).to_be_visible()
     assert serious(page) == []
     page.goto("/imports/")
 
