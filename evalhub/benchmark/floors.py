@@ -1,0 +1,143 @@
+"""What the machine can do: bare views with hand-written SQL and orjson, served beside EvalHub in the same processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from evalhub.database.copying import copy_rows
+from evalhub.database.ids import new_id
+
+RUNS = """
+    SELECT r.id, r.number, r.name, r.status, r.branch, r.commit, r.pass_rate, r.pass_low, r.pass_high, r.result_count,
+        r.passed, r.failed, r.errors, r.reviews_required, r.reviews_done, r.corrected, r.created_at, p.id, p.name
+    FROM runs_testrun r JOIN runs_project p ON p.id = r.project_id
+    WHERE r.organization_id = %s AND r.deleted_at IS NULL AND r.kind = 'test'
+    ORDER BY r.created_at DESC, r.id DESC LIMIT 50
+"""
+SORTED = """
+    SELECT e.result_id FROM results_evaluation e
+    WHERE e.run_id = %s AND e.evaluator_id = %s AND e.outcome = 'failed' AND e.source = 'machine' AND e.is_current
+        AND e.turn IS NULL
+    ORDER BY e.value DESC NULLS LAST, e.result_id DESC LIMIT 50
+"""
+RESULTS = """
+    SELECT r.id, r.name, r.position, r.outcome, r.machine_outcome, r.review_state, r.input_preview, r.output_preview,
+        r.latency_ms, r.cost, r.tokens, r.tags, r.created_at, c.number
+    FROM results_testresult r LEFT JOIN runs_case c ON c.id = r.case_id WHERE r.id = ANY(%s)
+"""
+MARKS = """
+    SELECT e.result_id, e.evaluator_id, e.value, e.passed, e.state, e.label FROM results_evaluation e
+    WHERE e.result_id = ANY(%s) AND e.is_current AND e.turn IS NULL
+"""
+ONE = """
+    SELECT r.id, r.name, r.position, r.outcome, r.machine_outcome, r.inputs, r.expected, r.output, r.conversation,
+        r.usage, r.metadata, r.attributes, r.latency_ms, r.cost, r.tags, r.created_at, c.id, c.number, c.name, c.inputs
+    FROM results_testresult r LEFT JOIN runs_case c ON c.id = r.case_id WHERE r.id = %s
+"""
+EVALUATIONS = """
+    SELECT id, evaluator_id, source, state, value, label, passed, threshold, explanation, created_at
+    FROM results_evaluation WHERE result_id = %s ORDER BY created_at, id
+"""
+NUMBERS = """
+    SELECT e.name, r.scored, r.passed, r.failed, r.errors, r.value_sum, r.value_count, r.value_min, r.value_max
+    FROM results_rollup r JOIN runs_evaluator e ON e.id = r.evaluator_id WHERE r.run_id = %s
+"""
+
+
+def rows_of(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
+
+
+def said(value: Any) -> HttpResponse:
+    return HttpResponse(orjson.dumps(value), content_type="application/json")
+
+
+def runs(request: HttpRequest) -> HttpResponse:
+    return said(rows_of(RUNS, request.GET["organization"]))
+
+
+def results(request: HttpRequest) -> HttpResponse:
+    ids = [row[0] for row in rows_of(SORTED, request.GET["run"], request.GET["evaluator"])]
+    found = {row[0]: row for row in rows_of(RESULTS, ids)}
+    marks: dict[Any, list[tuple[Any, ...]]] = {pk: [] for pk in ids}
+    for mark in rows_of(MARKS, ids):
+        marks[mark[0]].append(mark[1:])
+    return said([[*found[pk], marks[pk]] for pk in ids])
+
+
+def result(request: HttpRequest) -> HttpResponse:
+    ident = request.GET["result"]
+    (row,) = rows_of(ONE, ident)
+    return said([*row, rows_of(EVALUATIONS, ident)])
+
+
+def numbers(request: HttpRequest) -> HttpResponse:
+    return said(rows_of(NUMBERS, request.GET["run"]))
+
+
+def ingest(request: HttpRequest) -> HttpResponse:
+    """Decode a batch and copy it into the same tables with all their indexes; nothing is checked or counted."""
+    body = orjson.loads(request.body)
+    organization, run, evaluators = (
+        request.GET["organization"],
+        request.GET["run"],
+        request.GET["evaluators"].split(","),
+    )
+    results, evaluations = [], []
+    for position, item in enumerate(body["results"]):
+        pk = new_id()
+        text = item["output"]["output"]
+        results.append(
+            (
+                "now", "now", pk, organization, run, position, 1, item["case"]["name"], "", text[:300], text[:2000],
+                orjson.dumps(item["case"]["inputs"]).decode(), orjson.dumps(item["output"]).decode(),
+                item["latency_ms"], *CONSTANT_RESULT,
+            )
+        )  # fmt: skip
+        for evaluator, judged in zip(evaluators, item["evaluations"], strict=True):
+            evaluations.append(
+                (
+                    "now", "now", new_id(), organization, run, pk, evaluator, judged["value"], judged["passed"],
+                    judged["explanation"], *CONSTANT_EVALUATION,
+                )
+            )  # fmt: skip
+    with transaction.atomic():
+        copy_rows("results_testresult", RESULT_COLUMNS, results)
+        copy_rows("results_evaluation", EVALUATION_COLUMNS, evaluations)
+    return said({"created": len(results)})
+
+
+_RESULT_DEFAULTS = {
+    "conversation": "[]", "error": "", "error_code": "", "reported_outcome": "", "machine_outcome": "passed",
+    "outcome": "passed", "human_verdict": "", "review_state": "none", "reviews_required": 0, "reviews_done": 0,
+    "review_count": 0, "corrected": False, "usage": "{}", "session_id": "", "render_html_key": "",
+    "collection_method": "", "tags": [], "metadata": "{}", "attributes": "{}",
+}  # fmt: skip
+_EVALUATION_DEFAULTS = {
+    "source": "machine", "author_name": "", "nth": 0, "is_current": True, "state": "scored", "error": "", "usage": "{}",
+    "via": "api", "outcome": "passed", "metadata": "{}",
+}  # fmt: skip
+CONSTANT_RESULT, CONSTANT_EVALUATION = tuple(_RESULT_DEFAULTS.values()), tuple(_EVALUATION_DEFAULTS.values())
+RESULT_COLUMNS = (
+    "created_at", "updated_at", "id", "organization_id", "run_id", "position", "repetition", "name", "input_preview",
+    "output_preview", "search_text", "inputs", "output", "latency_ms", *_RESULT_DEFAULTS,
+)  # fmt: skip
+EVALUATION_COLUMNS = (
+    "created_at", "updated_at", "id", "organization_id", "run_id", "result_id", "evaluator_id", "value", "passed",
+    "explanation", *_EVALUATION_DEFAULTS,
+)  # fmt: skip
+
+urlpatterns = [
+    path("floor/runs", runs),
+    path("floor/results", results),
+    path("floor/result", result),
+    path("floor/numbers", numbers),
+    path("floor/ingest", ingest),
+]
