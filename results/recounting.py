@@ -49,6 +49,10 @@ class Difference:
 def recount(run_id: UUID, *, repair: bool) -> list[Difference]:
     """Compare a run's results, copies, counters and rollups with its rows, under its lock; mend them if asked."""
     with transaction.atomic():
+        if repair:  # results first, then the run: the order in which reviewers lock
+            locked = TestResult.objects.filter(run=run_id).order_by("pk").select_for_update(no_key=True)
+            for _ in locked.values_list("pk").iterator(CHUNK):
+                pass
         run = TestRun.objects.select_for_update(no_key=True).get(pk=run_id)
         humans = set(
             Evaluator.objects.filter(project=run.project, who=Evaluator.Who.HUMAN).values_list("pk", flat=True)
