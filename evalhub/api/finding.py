@@ -45,7 +45,9 @@ def best_of[R](rows: Iterable[R], ident: str) -> R | None:
 
 
 def find(model: type[Model], actor: Actor, ident: str) -> Any | None:
-    return best_of(named_rows(model, actor, ident)[:3], ident)
+    rows = named_rows(model, actor, ident)
+    heavy = getattr(model, "HEAVY", ())  # columns that a view loads when it shows them, not to find the row
+    return best_of((rows.defer(*heavy) if heavy else rows)[:3], ident)
 
 
 def get(model: type[Model], actor: Actor, ident: str, *, lock: bool = False) -> Any:

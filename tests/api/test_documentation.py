@@ -58,6 +58,16 @@ def test_an_operation_says_everything(path, method, operation):
             assert list(response["content"]) == ["application/problem+json"]
 
 
+def test_nothing_secret_is_a_filter_or_an_order():
+    words = re.compile("password|token|secret|key|digest", re.IGNORECASE)
+    queries = [one for _, _, operation in OPERATIONS for one in operation["parameters"] if one["in"] == "query"]
+    names = {one["name"] for one in queries}
+    orders = {order for one in queries if one["name"] == "sort" for order in one["schema"]["enum"]}
+
+    assert [name for name in sorted(names | orders) if words.search(name)] == []
+    assert [name for name in sorted(names | orders) if "__" in name] == []
+
+
 def test_operations_have_names_of_their_own():
     names = [operation["operationId"] for _, _, operation in OPERATIONS]
 
