@@ -75,7 +75,15 @@ def read_results(
 def _by_score(
     found: ResultFilter, cursor: str | None, size: int, fields: Sequence[str], preview: int
 ) -> Page[dict[str, Any]]:
-    """Walks the index of the evaluator's judgements, which repeat run and outcome; then fetches the page's rows."""
+    """Walks the index of the evaluator's judgements, then fetches the page's rows."""
+    sign = "-" if found.sorted_by.startswith("-") else ""
+    order = Order(f"{sign}value", tie="result_id")
+    page = read_page(judgements_to_walk(found).values("value", "result_id"), order, cursor, size)
+    return _fetch(found, page, "result_id", fields, preview)
+
+
+def judgements_to_walk(found: ResultFilter) -> QuerySet[Evaluation]:
+    """The judgements that a list sorted by score is made of; they repeat run and outcome, so one index knows them."""
     evaluations = judged_by(found.evaluators).filter(found.judgements, run_id=found.run_id)
     outcomes = found.values.get("outcome", ())
     if outcomes:
@@ -84,9 +92,7 @@ def _by_score(
         evaluations = evaluations.filter(result__in=found.without_judgements.order_by().values("pk"))
     else:
         evaluations = evaluations.filter(result__deleted_at__isnull=True, result__archived_at__isnull=True)
-    sign = "-" if found.sorted_by.startswith("-") else ""
-    page = read_page(evaluations.values("value", "result_id"), Order(f"{sign}value", tie="result_id"), cursor, size)
-    return _fetch(found, page, "result_id", fields, preview)
+    return evaluations
 
 
 def _fetch(

@@ -514,6 +514,7 @@ def activity_of(
     assignments: Sequence[ReviewAssignment],
     comments: Sequence[Comment],
     judged: Sequence[Judged],
+    whole: Sequence[Evaluation],
 ) -> list[Happening]:
     """Everything that happened to the result, oldest first."""
     machine = sum(one.machine is not None for one in judged)
@@ -531,6 +532,11 @@ def activity_of(
                 corrections=corrections.get(review.pk, []),
             )
         )
+    for verdict in whole:
+        if verdict.review_id is None:  # it came with a file
+            said = {True: "passed", False: "failed", None: ""}[verdict.passed]
+            person = verdict.author or verdict.author_name
+            found.append(Happening("reviewed", verdict.created_at, person, text=verdict.explanation, verdict=said))
     asked: dict[tuple[UUID, UUID | None], list[ReviewAssignment]] = defaultdict(list)
     for assignment in assignments:
         asked[assignment.round_id, assignment.assigned_by_id].append(assignment)

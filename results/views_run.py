@@ -24,7 +24,7 @@ from evalhub.web.paging import EXACT_UP_TO, Order, count_rows, read_page
 from evalhub.web.paging import Count as RowCount
 from evalhub.web.parts import OUTCOMES, Link, Stat, face
 from results.filters import REVIEWS, VERDICTS, ResultFilter
-from results.listing import FIELDS, SHOWN, judgements_of, read_results, reviewers_of
+from results.listing import FIELDS, SHOWN, judgements_of, judgements_to_walk, read_results, reviewers_of
 from results.models import Outcome, Review, ReviewAssignment, ReviewRound, Rollup, TestResult
 from results.reading import OPERATORS, shown_metadata
 from results.summary import by_evaluator, by_tag, by_variant, score_histograms, value_histograms, worst_first
@@ -219,6 +219,8 @@ def results_tab(request: MemberRequest, run: TestRun) -> dict[str, Any]:
     chosen = found.one("evaluator")
     complete(page.rows, evaluators, chosen)
     numbers, total = tally(found, run)
+    if found.sorts_by_score:  # results that the evaluator did not judge have no place in that order
+        total = count_rows(judgements_to_walk(found))
     chips = found.chips(request.GET)
     opened = opened_result(request, run)
     return {

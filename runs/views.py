@@ -225,6 +225,7 @@ def complete(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         row["rates"] = rates.get(row["id"], ())
         row["by"] = face(row["created_by_id"], row["created_by__name"] or row["created_by__email"])
+        row["status_word"] = TestRun.Status(row["status"]).label
         row["is_active"] = row["status"] in TestRun.ACTIVE
         row["url"] = f"{home}{row['id']}/"
 

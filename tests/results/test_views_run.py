@@ -558,3 +558,24 @@ def test_an_older_run_keeps_its_year(lead, run):
     TestRun.objects.filter(pk=run.pk).update(started_at=timezone.now() - timedelta(days=800))
 
     assert str((timezone.now() - timedelta(days=800)).year) in page(lead, run)
+
+
+def test_sorted_by_a_score_the_list_counts_what_the_evaluator_judged(lead, run):
+    record(run, 0.9, 0.1)
+    make_result(run, name="not judged by it", passed=None)
+    grade = Evaluator.objects.get(name="Groundedness")
+
+    response = lead.get(f"/runs/{run.pk}/", {"evaluator": grade.pk, "sort": "score"})
+
+    assert response.context["counted"] == "2 of 3 results · lowest score first"
+
+
+def test_people_of_the_file_are_not_nobody(lead, run):
+    human = Judgement(evaluator=None, source="human", author_name="Rater 7", passed=False, explanation="Too long.")
+    result = make_result(run, passed=True, evaluations=[Judgement(evaluator=GRADE, value=0.9), human])
+
+    text = page(lead, run, tab="reviews")
+
+    assert "1 result came with people’s judgements" in text
+    assert "Rater 7" in lead.get(f"/results/{result.pk}/").content.decode()
+    assert "Too long." in lead.get(f"/results/{result.pk}/").content.decode()
