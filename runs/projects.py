@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 
 from evalhub.accounts.actor import Actor
 from evalhub.audit.models import record_event
+from runs.cases import golden_set
 from runs.changing import apply_changes, locked, save_changes
 from runs.models import Project
 from runs.naming import free_slug
@@ -16,7 +17,7 @@ TRIES = 5
 
 
 def create_project(*, by: Actor, name: str, **fields: Any) -> Project:
-    """A new project of the actor's organisation, with a slug of its own."""
+    """A new project of the actor's organisation, with a slug of its own and its golden set."""
     fields.setdefault("owner", by.user)
     live = Project.objects.filter(organization=by.organization, deleted_at__isnull=True)
     for tried in range(TRIES):
@@ -24,6 +25,7 @@ def create_project(*, by: Actor, name: str, **fields: Any) -> Project:
         try:
             with transaction.atomic():
                 project = Project.objects.create(organization=by.organization, name=name, slug=slug, **fields)
+                golden_set(project)
                 record_event("project.created", project, by=by)
                 return project
         except IntegrityError:  # somebody took the slug since we looked
