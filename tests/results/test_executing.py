@@ -269,6 +269,33 @@ def test_results_are_judged_again_without_asking():
     assert (before, done(run).passed, run.status, len(bot.seen)) == (2, 2, "completed", 2)
 
 
+def test_model_judges_are_asked_and_their_errors_are_errors():
+    verdicts = ['{"reason": "Fine.", "score": 0.9}', "I like it!"]
+
+    async def judge(request, writer):
+        text = verdicts[0] if "Question 1" in request.json["messages"][1]["content"] else verdicts[1]
+        usage = {"prompt_tokens": 10, "completion_tokens": 5}
+        writer.write(answer({"model": "j", "choices": [{"message": {"content": text}}], "usage": usage}))
+
+    with endpoint_in_a_thread(echo()) as bot, endpoint_in_a_thread(judge) as model:
+        configuration = set_up(bot.url, cases=2, evaluators=[SAYS])
+        endpoint = make_endpoint(configuration.project, url=model.url)
+        judging = {"prompt": "Is {{ output }} kind?", "endpoint": str(endpoint.pk), "model": "j"}
+        evaluator = make_evaluator(configuration.project, name="kind", who="ai", threshold=0.5, definition=judging)
+        ConfigurationEvaluator.objects.create(configuration=configuration, evaluator=evaluator, position=9)
+        run = launch(configuration, by=None)
+        work()
+
+    rows = Evaluation.objects.filter(run=run, evaluator=evaluator).order_by("result__case__number")
+    used = {"j": {"input": 10, "output": 5}}
+    assert [(row.state, row.value, row.passed, row.usage) for row in rows] == [
+        ("scored", 0.9, True, used),
+        ("error", None, None, used),
+    ]
+    results = TestResult.objects.filter(run=run).order_by("case__number").values_list("outcome", flat=True)
+    assert (list(results), done(run).judged_share) == (["passed", "error"], 0.5)
+
+
 def test_a_person_is_asked_about_each_result():
     human = {"name": "would you send it", "value_type": "label", "options": [{"label": "yes", "passes": True}]}
     with endpoint_in_a_thread(echo()) as bot:
