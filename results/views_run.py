@@ -143,14 +143,14 @@ def stats_of(run: TestRun) -> list[Stat]:
 
 
 def previous_of(run: TestRun) -> TestRun | None:
-    """The last completed run of the same configuration before this one."""
+    """The last run of the same configuration before this one that was carried out, whole or with errors."""
     if run.configuration_id is None:
         return None
     return (
         TestRun.objects.listed()
         .filter(
             configuration=run.configuration_id,
-            status=TestRun.Status.COMPLETED,
+            status__in=(TestRun.Status.COMPLETED, TestRun.Status.PARTIAL),
             created_at__lt=run.created_at,
             deleted_at__isnull=True,
             pass_rate__isnull=False,
@@ -166,7 +166,7 @@ def change_of(run: TestRun) -> Stat:
         return Stat("Change", formats.NONE, "", "no configuration to compare by")
     previous = previous_of(run)
     if previous is None or previous.pass_rate is None:
-        return Stat("Change", formats.NONE, "", "first completed run of its configuration")
+        return Stat("Change", formats.NONE, "", "first run of its configuration")
     note = f"{formats.rate(previous.pass_rate)}, {formats.when(previous.created_at)}"
     url = reverse("results:run-detail", args=[previous.pk])
     if run.pass_rate is None:

@@ -120,10 +120,10 @@ def test_reviews_count_what_was_asked_for(lead, run):
     assert (reviewed.label, reviewed.value, reviewed.small, reviewed.note) == ("Reviews", "1", "/ 2", "1 conflict")
 
 
-def test_change_is_against_the_previous_completed_run_of_the_configuration(lead, run):
+def test_change_is_against_the_previous_run_of_the_configuration_that_was_carried_out(lead, run):
     configuration = make_configuration(run.project)
     earlier = []
-    for passed, status in ((4, "completed"), (2, "completed"), (4, "partial")):
+    for passed, status in ((4, "completed"), (2, "partial"), (4, "cancelled")):
         made = make_run(run.project, configuration=configuration, status=status)
         make_results(made, passed=passed, failed=4 - passed)
         earlier.append(made)

@@ -39,8 +39,9 @@ def test_an_interval_is_plus_minus_unless_its_arms_differ_much(low, high, share,
     assert formats.interval(low, high, share) == text
 
 
-def test_a_compact_interval_shows_its_longer_arm():
-    assert formats.interval(0.439, 1, 1, compact=True) == "± 56.1"
+@pytest.mark.parametrize(("low", "high", "share", "text"), [(0.439, 1, 1, "44–100"), (0.842, 0.906, 0.874, "± 3.2")])
+def test_a_compact_interval_is_a_range_of_whole_points_where_its_arms_differ_much(low, high, share, text):
+    assert formats.interval(low, high, share, compact=True) == text
 
 
 @pytest.mark.parametrize(
