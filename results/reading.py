@@ -407,7 +407,7 @@ def history_of(result: TestResult) -> list[Seen]:
             run__archived_at__isnull=True,
             run__kind="test",
         )
-        .order_by("-created_at")
+        .order_by("-run__created_at", "-run_id")  # an old log may be imported late
         .values_list("id", "run_id", "run__number", "run__name", "run__created_at", "outcome")[:MOST_HISTORY_ROWS]
     )
     runs: dict[UUID, Seen] = {}

@@ -175,7 +175,7 @@ NOUNS = {  # where the name of an address says less than its variable needs
     "gentrace:run": "result",
     "gentrace:feedback": "feedback",
     "runs:attachment": "attachment",
-    "api:audit": "audit",
+    "api:launch": "configuration",
     "imports:": "import",
 }
 
@@ -186,7 +186,9 @@ def path_to(address: Address, rows: dict[str, Any]) -> str:
     for name in address.names:
         value = value_for(address, name, rows)
         path = re.sub(rf"<(?:\w+:)?{name}>|\(\?P<{name}>[^)]*\)", value, path, count=1)
-    return "/" + path.replace("^/*", "").replace("^", "").replace("$", "").replace("v[1-4](?:/.*)?", "v1/none")
+    return "/" + path.replace("^(?:/)*", "").replace("^/*", "").replace("^", "").replace("$", "").replace(
+        "v[1-4](?:/.*)?", "v1/none"
+    )
 
 
 def value_for(address: Address, name: str, rows: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ ID = r"(?P<ident>[^/]+)"
 
 
 def at(pattern: str, name: str, **verbs: Verb) -> URLPattern:
-    return re_path(rf"^/*{pattern}$", door(**verbs), name=name)
+    return re_path(rf"^(?:/)*{pattern}$", door(**verbs), name=name)
 
 
 app_name = "gentrace"
