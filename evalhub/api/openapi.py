@@ -27,6 +27,7 @@ ERRORS: Final = {
     404: "There is no such thing, or it belongs to another organisation.",
     406: "Another format than JSON is wanted.",
     409: "It is in conflict with what is there already.",
+    411: "The body has no `Content-Length`: it came in chunks.",
     412: "`If-Match` names an older state: somebody changed it in the meantime.",
     413: "The body is too large.",
     415: "The body has another content type.",
@@ -171,7 +172,7 @@ def failures(operation: Operation, path: str, method: str) -> Schema:
     if IN_PATH.search(path):
         codes.add(404)
     if operation.body is not None:
-        codes |= {413, 415}
+        codes |= {411, 413, 415}
     if method == "POST":
         codes |= {409, 422}
     if operation.etag and method in ("PATCH", "DELETE"):

@@ -103,6 +103,12 @@ class ApiView(APIView):
         if operation is None:
             raise MethodNotAllowed(request.method or "")
         self.query = read_query(operation.query, operation.filters, request._request.GET)
+        if (
+            operation.body is not None
+            and "HTTP_TRANSFER_ENCODING" in request.META
+            and not request.META.get("CONTENT_LENGTH")
+        ):
+            raise Problem(411, "Send the body in one piece, with its Content-Length.")  # Django would read nothing
 
     @property
     def allowed_methods(self) -> list[str]:

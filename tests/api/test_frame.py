@@ -280,6 +280,14 @@ def test_a_body_has_a_largest_size(api, project):
     assert TestRun.objects.count() == 1
 
 
+def test_a_body_in_chunks_is_not_taken_for_an_empty_one(api, project):
+    chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+
+    response = api.post("/api/runs/", {"project": "support-bot"}, **chunked)
+
+    assert problem(response)["status"] == 411
+
+
 IDS = [
     "%D9%A1",
     "+1",
