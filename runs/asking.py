@@ -31,6 +31,7 @@ from runs.templating import BadTemplate, compile_template, compile_templates
 CONNECT_SECONDS: Final = 10.0
 LARGEST_ANSWER: Final = 8 * 1024 * 1024
 LARGEST_TOKEN_ANSWER: Final = 256 * 1024
+KEPT_SECONDS: Final = 15.0  # a connection, for the next call
 PINNED_SECONDS: Final = 30.0  # a name is resolved again after so long, and checked again
 USUAL_RETRIES: Final = 2
 MOST_RETRIES: Final = 20
@@ -92,7 +93,7 @@ class Caller:
 
     def __init__(self, *, resolve: Resolve = resolve_name, verify: ssl.SSLContext | None = None) -> None:
         self._resolve, self._verify = resolve, verify
-        self._transports: dict[Target, httpx.AsyncHTTPTransport] = {}
+        self._idle: dict[Target, list[httpx.AsyncHTTPTransport]] = {}
         self._pinned: dict[Target, tuple[float, list[str]]] = {}
         self.tokens: dict[str, tuple[float, str]] = {}
 
@@ -103,9 +104,10 @@ class Caller:
         await self.close()
 
     async def close(self) -> None:
-        for transport in self._transports.values():
-            await transport.aclose()
-        self._transports.clear()
+        for transports in self._idle.values():
+            for transport in transports:
+                await transport.aclose()
+        self._idle.clear()
 
     async def call(
         self,
@@ -191,28 +193,37 @@ class Caller:
             content=content,
             extensions={"timeout": limits, "sni_hostname": target.host},
         )
-        response = await self._transport(target).handle_async_request(request)
+        transport = self._take_transport(target)
         try:
-            if 300 <= response.status_code < 400 and response.status_code != 304:
-                raise Failure(
-                    "redirected", f"The endpoint answered {response.status_code}: redirects are not followed."
-                )
-            body = await _read(response, largest)
-        finally:
-            await response.aclose()
+            response = await transport.handle_async_request(request)
+            try:
+                if 300 <= response.status_code < 400 and response.status_code != 304:
+                    said = f"The endpoint answered {response.status_code}: redirects are not followed."
+                    raise Failure("redirected", said)
+                body = await _read(response, largest)
+            finally:
+                await response.aclose()
+        except BaseException:
+            await transport.aclose()
+            raise
+        self._idle.setdefault(target, []).append(transport)
         return Reply(response.status_code, response.headers, body, 0.0)
 
-    def _transport(self, target: Target) -> httpx.AsyncHTTPTransport:
-        """Each scheme, host and port has connections of its own: one address may serve several names."""
-        if target not in self._transports:
-            if self._verify is None:
-                self._verify = httpx.create_ssl_context(trust_env=False)
-            self._transports[target] = httpx.AsyncHTTPTransport(
-                verify=self._verify,
-                trust_env=False,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=15),
-            )
-        return self._transports[target]
+    def _take_transport(self, target: Target) -> httpx.AsyncHTTPTransport:
+        """One connection for one call at a time: a pool would look at each of its connections for every call.
+
+        Each scheme, host and port has its own: one address may serve several names.
+        """
+        idle = self._idle.get(target)
+        if idle:
+            return idle.pop()
+        if self._verify is None:
+            self._verify = httpx.create_ssl_context(trust_env=False)
+        return httpx.AsyncHTTPTransport(
+            verify=self._verify,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEPT_SECONDS),
+        )
 
 
 class Asker:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import orjson
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.models import Count
+from django.db.models import Count, Max, Min
 
 from evalhub.accounts.models import Organization
 from results.models import Evaluation, TestResult
@@ -43,6 +43,7 @@ class Report:
     evaluations: int = 0
     status: str = ""
     seconds: float = 0.0
+    rate: float = 0.0  # results a second, from the first call to the last row
     calls: int = 0
     kills: int = 0
     problems: list[str] = field(default_factory=list)
@@ -136,6 +137,7 @@ def drill(
     outage: float = 0.0,
     seconds: float = 0.2,
     flaky: float = 0.1,
+    spread: float = 0.5,
     concurrency: int = 16,
     workers: int = 1,
     patience: float = 600.0,
@@ -143,7 +145,7 @@ def drill(
 ) -> Report:
     """Launch, kill workers at even distances of the run, take the database away in its middle; wait; count."""
     report = Report()
-    with Bot(seconds, flaky) as bot:
+    with Bot(seconds, flaky, spread=spread) as bot:
         run = launch(set_up(bot.url, cases, concurrency=concurrency, retries=20), by=None)
         began = time.monotonic()
         at_work = [start_worker() for _ in range(workers)]
@@ -188,6 +190,9 @@ def count(run: TestRun, cases: int, report: Report) -> None:
     results = TestResult.objects.filter(run=run)
     evaluations = Evaluation.objects.filter(run=run)
     report.status, report.results, report.evaluations = run.status, results.count(), evaluations.count()
+    span = results.aggregate(first=Min("started_at"), last=Max("created_at"))
+    if span["first"] and span["last"]:
+        report.rate = report.results / max(0.001, (span["last"] - span["first"]).total_seconds())
     if run.status != TestRun.Status.COMPLETED:
         report.problems.append(f"the run is {run.status}")
     if report.results != cases:

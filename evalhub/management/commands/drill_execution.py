@@ -24,16 +24,18 @@ class Command(BaseCommand):
         parser.add_argument("--concurrency", type=int, default=32, help="calls at once")
         parser.add_argument("--seconds", type=float, default=0.3, help="how long the endpoint takes")
         parser.add_argument("--flaky", type=float, default=0.1, help="share of the calls that break")
+        parser.add_argument(
+            "--spread", type=float, default=0.5, help="how much that varies: 0.5 is half as much or more"
+        )
         parser.add_argument("--patience", type=float, default=1800, help="seconds until it is given up")
 
     def handle(self, **options: Any) -> None:
-        names = ("cases", "kills", "outage", "workers", "concurrency", "seconds", "flaky", "patience")
+        names = ("cases", "kills", "outage", "workers", "concurrency", "seconds", "flaky", "spread", "patience")
         with scratch_database():
             report = drill(**{name: options[name] for name in names}, say=self.stdout.write)
-        rate = report.results / report.seconds if report.seconds else 0
         self.stdout.write(
             f"{report.status} after {report.seconds:.0f} s and {report.kills} kills: {report.results:,} results, "
-            f"{report.evaluations:,} evaluations, {report.calls:,} calls, {rate:.0f} results/s."
+            f"{report.evaluations:,} evaluations, {report.calls:,} calls, {report.rate:.0f} results/s."
         )
         if report.problems:
             raise CommandError("; ".join(report.problems[:10]))
