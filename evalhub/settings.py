@@ -149,7 +149,7 @@ DATABASES = {"default": DATABASE}
 
 PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""
 PROCRASTINATE_IMPORT_PATHS = ["evalhub.worker", "evalhub.importers.tasks"]
-PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": read_number("EVALHUB_WORKER_CONCURRENCY", 2, least=1)}
+PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": read_number("EVALHUB_WORKER_CONCURRENCY", 4, least=1)}
 
 # --- calls of endpoints -----------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import orjson
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Sum
 
 from evalhub.accounts.models import Organization
 from results.models import Evaluation, TestResult
@@ -44,6 +44,7 @@ class Report:
     status: str = ""
     seconds: float = 0.0
     rate: float = 0.0  # results a second, from the first call to the last row
+    busy: float = 0.0  # share of the allowed calls that were under way
     calls: int = 0
     kills: int = 0
     problems: list[str] = field(default_factory=list)
@@ -190,9 +191,11 @@ def count(run: TestRun, cases: int, report: Report) -> None:
     results = TestResult.objects.filter(run=run)
     evaluations = Evaluation.objects.filter(run=run)
     report.status, report.results, report.evaluations = run.status, results.count(), evaluations.count()
-    span = results.aggregate(first=Min("started_at"), last=Max("created_at"))
-    if span["first"] and span["last"]:
-        report.rate = report.results / max(0.001, (span["last"] - span["first"]).total_seconds())
+    span = results.aggregate(first=Min("started_at"), last=Max("created_at"), took=Sum("latency_ms"))
+    if span["first"] and span["last"] and run.configuration and run.configuration.endpoint:
+        seconds = max(0.001, (span["last"] - span["first"]).total_seconds())
+        report.rate = report.results / seconds
+        report.busy = (span["took"] or 0) / 1000 / seconds / run.configuration.endpoint.max_concurrency
     if run.status != TestRun.Status.COMPLETED:
         report.problems.append(f"the run is {run.status}")
     if report.results != cases:
