@@ -32,6 +32,18 @@ SORTS: Final = {
     "score": "Score of the evaluator",
 }
 SHORTEST_SEARCH: Final = 2
+MOST_RUNS: Final = 1_000  # of a project that are named one by one
+
+
+class RunsOfProjectFilter(IdFilter):
+    """Results of a project, by its runs: PostgreSQL knows how many results a run has, not how many a project has."""
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        if not value:
+            return qs
+        projects = [project.pk for project in self.find(value)]
+        runs = list(TestRun.objects.filter(project__in=projects).values_list("pk", flat=True)[: MOST_RUNS + 1])
+        return qs.filter(run__in=runs) if len(runs) <= MOST_RUNS else qs.filter(run__project__in=projects)
 
 
 class ResultFilter(TenantFilterSet):
@@ -45,9 +57,7 @@ class ResultFilter(TenantFilterSet):
         help_text="At least 2 characters of the first 2,000 of inputs and output.",
     )
     run = IdFilter(label="Run", model=TestRun, help_text="Id.")
-    project = IdFilter(
-        label="Project", field_name="run__project", model=Project, words=("slug",), help_text="Id or slug."
-    )
+    project = RunsOfProjectFilter(label="Project", model=Project, words=("slug",), help_text="Id or slug.")
     case = IdFilter(label="Case", model=Case, help_text="Id.")
     outcome = ChoicesFilter(label="Outcome", choices=Outcome.choices, help_text="Effective: people over machine.")
     machine_outcome = ChoicesFilter(label="Judge", choices=Outcome.choices, help_text="What the machine said.")

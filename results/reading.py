@@ -138,6 +138,13 @@ def last_answer(turns: Sequence[Turn]) -> str:
     return ""
 
 
+def named_inputs(inputs: Any) -> list[tuple[str, str]]:
+    """Several inputs by name; nothing where there is one text to read."""
+    if not isinstance(inputs, dict) or len(inputs) < 2:
+        return []
+    return [(str(name), compact(value)) for name, value in inputs.items()]
+
+
 def answer_of(result: TestResult, turns: Sequence[Turn]) -> str:
     return text_of(result.output) or last_answer(turns)
 

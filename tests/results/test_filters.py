@@ -339,3 +339,13 @@ def test_reviews_of_a_withdrawn_opinion_do_not_make_a_reviewer(actor, run):
     Review.objects.update(is_current=False)
 
     assert found(actor, run, reviewer="me") == []
+
+
+def test_results_of_a_project_are_those_of_its_runs(actor, run):
+    other = make_run(make_project(actor.organization, slug="other"))
+    record(run, {"name": "mine"})
+    record(other, {"name": "of the other"})
+
+    assert found(actor, project="other") == ["of the other"]
+    assert found(actor, project=str(run.project_id)) == ["mine"]
+    assert found(actor, project="nowhere") == []
