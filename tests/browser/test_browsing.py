@@ -335,6 +335,13 @@ def test_axe_finds_nothing_serious_and_nothing_sticks_out(page, sign_in, lead, r
         assert (path, page.evaluate("document.documentElement.scrollWidth > innerWidth")) == (path, False)
 
 
+def test_the_list_and_the_drawer_scroll_and_the_page_does_not(page, sign_in, lead, run, reviewed):
+    sign_in(lead)
+    page.goto(f"/runs/{run.pk}/?result={reviewed.pk}")
+
+    assert page.evaluate("document.documentElement.scrollHeight - innerHeight") == 0
+
+
 def test_axe_finds_nothing_serious_where_there_is_nothing(page, sign_in, organization, lead):
     sign_in(lead)
     for path in ("/runs/", "/results/", "/runs/?q=nothing"):
