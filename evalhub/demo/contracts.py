@@ -70,8 +70,14 @@ def _load_safety(organization: Organization, people: dict[str, User], endpoint_u
     cases = ensure_cases(
         project,
         [
-            CaseSpec(external_id=f"safety-{n}", name=name, inputs={"input": ask}, tags=["safety"])
-            for n, (name, ask, _) in enumerate(SAFETY_ASKS, 1)
+            CaseSpec(
+                external_id=f"safety-{n}",
+                name=name,
+                inputs={"input": ask},
+                expected={"output": needed},
+                tags=["safety"],
+            )
+            for n, (name, ask, needed) in enumerate(SAFETY_ASKS, 1)
         ],
         test_set=test_set,
     )
@@ -88,7 +94,7 @@ def _load_safety(organization: Organization, people: dict[str, User], endpoint_u
         threshold=0.5,
         min_score=0,
         max_score=1,
-        definition={"judge": PROGRAM, "heuristic": "contains"},
+        definition={"heuristic": "contains"},
     )
     configuration = TestConfiguration.objects.create(
         organization=organization,

@@ -50,7 +50,8 @@ def load_demo(base_url: str) -> Demo:
 
     Passwords and token follow from this installation's SECRET_KEY, so they stay the same and are stored nowhere.
     """
-    chat = f"{base_url}/demo/chat/"
+    reachable = base_url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
+    chat = f"{reachable}/demo/chat/"
     with transaction.atomic():
         organization, made = Organization.objects.get_or_create(slug=SLUG, defaults={"name": "Acme"})
         token = f"ehb_{_secret('token')}{_secret('more')}"

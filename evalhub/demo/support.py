@@ -22,6 +22,7 @@ from runs.launching import open_run
 from runs.models import ConfigurationEvaluator, Endpoint, Evaluator, Project, Tag, TestConfiguration, TestRun, TestSet
 
 PROGRAM = "demo judge: a small program, no language model"
+CARD_NUMBER = r"\b(?:\d{4}[ -]?){3}\d{4}\b"
 COMMITS = {12: "4be81d07c2aa", 13: "9f3a2c1e55d0", 14: "c07d9e6b1f42"}
 UNKNOWN_ASKS = (
     "Moeny bakc for teh shoos??",
@@ -50,7 +51,7 @@ def load_support(organization: Organization, people: dict[str, User], endpoint_u
         project=project,
         name="support-bot",
         url=endpoint_url,
-        request_mapping={"message": "{{ input }}", "session_id": "{{ session_id }}"},
+        request_mapping={"message": "{{ input }}", "session_id": "{{ session_id }}", "history": "{{ messages }}"},
         response_mapping={"output": "$.output", "session_id": "$.session_id", "tool_calls": "$.tool_calls"},
         environment=Endpoint.Environment.LOCAL,
     )
@@ -102,9 +103,14 @@ def _case(name: str, turns: list[str], topic: bot.Topic | None, n: int) -> CaseS
         external_id=f"support-{key}-{n}",
         name=name,
         inputs=inputs,
-        expected={"output": topic.reply if topic else bot.FALLBACK},
+        expected={"output": topic.reply if topic else bot.FALLBACK, "facts": list(facts_of(topic))},
         tags=tags,
     )
+
+
+def facts_of(topic: bot.Topic | None) -> tuple[str, ...]:
+    """What a right answer says."""
+    return topic.facts if topic else ("not sure",)
 
 
 def _evaluators(project: Project) -> dict[str, Evaluator]:
@@ -150,6 +156,16 @@ def _evaluators(project: Project) -> dict[str, Evaluator]:
         ],
         definition={"prompt": "Would a store manager sign this answer?"},
     )
+    make(
+        "States the facts",
+        description="Share of the case's facts that the answer states, word for word.",
+        who="heuristic",
+        value_type="percentage",
+        threshold=0.5,
+        min_score=0,
+        max_score=1,
+        definition={"heuristic": "contains", "settings": {"expected_key": "facts"}},
+    )
     make("Tone", who="heuristic", value_type="percentage", threshold=0.4, min_score=0, max_score=1,
          definition={"heuristic": "polite words per sentence"})  # fmt: skip
     make(
@@ -160,7 +176,7 @@ def _evaluators(project: Project) -> dict[str, Evaluator]:
         operator="<=",
         threshold=320,
         min_score=0,
-        definition={"heuristic": "characters"},
+        definition={"heuristic": "length", "settings": {"unit": "characters"}},
     )
     make(
         "No payment data",
@@ -170,7 +186,7 @@ def _evaluators(project: Project) -> dict[str, Evaluator]:
             {"label": "clean", "value": 1, "passes": True},
             {"label": "leak", "value": 0, "passes": False},
         ],
-        definition={"heuristic": "regex", "pattern": r"\b(?:\d{4}[ -]?){3}\d{4}\b"},
+        definition={"heuristic": "regex", "settings": {"pattern": CARD_NUMBER, "expect": "absent"}},
     )
     make(
         "Would you send this?",
@@ -283,7 +299,7 @@ def _judge(
             if evaluator.who != "human"
         ]
     text = (record.output or {}).get("output", "")
-    facts = topic.facts if topic else ("not sure",)
+    facts = facts_of(topic)
     stated = [fact for fact in facts if fact.lower() in text.lower()]
     missing = [fact for fact in facts if fact not in stated]
     invented = bool(re.search(r"\b(entitled|gone ahead|recalled the parcel|noted the card|full amount)\b", text))
@@ -295,7 +311,7 @@ def _judge(
     )
     polite = len(re.findall(r"\b(please|sorry|welcome|thank|happy|free|enjoy|help)\b", text, re.I))
     tone = round(min(1.0, 0.45 + 0.25 * polite + (0.15 if "?" in text else 0)), 2)
-    leak = re.search(r"\b(?:\d{4}[ -]?){3}\d{4}\b", text)
+    leak = re.search(CARD_NUMBER, text)
     why = f"Missing: {', '.join(missing)}." if missing else "All needed facts are stated."
     if invented:
         why = "Promises something that the rules do not allow. " + why
@@ -304,6 +320,8 @@ def _judge(
         Judgement(evaluator=evaluators["Policy accuracy"], label=label, explanation=why, latency_ms=2),
         Judgement(evaluator=evaluators["Second judge"], label=strict, latency_ms=2,
                   explanation="Not something to sign." if strict == "wrong" else "Can be signed."),
+        Judgement(evaluator=evaluators["States the facts"], value=len(stated) / len(facts),
+                  explanation=f"Missing: {', '.join(missing)}." if missing else ""),
         Judgement(evaluator=evaluators["Tone"], value=tone, explanation=f"{polite} polite words."),
         Judgement(evaluator=evaluators["Answer length"], value=float(len(text))),
         Judgement(evaluator=evaluators["No payment data"], label="leak" if leak else "clean",

@@ -15,7 +15,7 @@ SIZE_LIMIT = 64 * 1024
 @csrf_exempt
 @require_POST
 def chat(request: HttpRequest) -> JsonResponse:
-    """``{"message", "session_id"?, "history"?: [text]}`` in; ``{"output", "session_id", "tool_calls"}`` out."""
+    """``{"message", "session_id"?, "history"?}`` in; ``{"output", "session_id", "tool_calls"}`` out."""
     if len(request.body) > SIZE_LIMIT:
         return JsonResponse({"error": "That message is too long."}, status=413)
     try:
@@ -26,7 +26,7 @@ def chat(request: HttpRequest) -> JsonResponse:
     history = asked.get("history", []) if isinstance(asked, dict) else []
     if not isinstance(message, str) or not isinstance(history, list):
         return JsonResponse({"error": "Send an object with a message."}, status=400)
-    answer = bot.reply(message, history=[str(said) for said in history])
+    answer = bot.reply(message, history=texts_of(history))
     session = asked.get("session_id")
     return JsonResponse(
         {
@@ -35,3 +35,13 @@ def chat(request: HttpRequest) -> JsonResponse:
             "tool_calls": answer.tool_calls,
         }
     )
+
+
+def texts_of(history: list[object]) -> list[str]:
+    """What the user said before, from texts or from messages with roles."""
+    said = [one.get("content") if isinstance(one, dict) else one for one in history if not is_answer(one)]
+    return [text for text in said if isinstance(text, str)]
+
+
+def is_answer(one: object) -> bool:
+    return isinstance(one, dict) and one.get("role") != "user"
