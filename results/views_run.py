@@ -280,8 +280,10 @@ def complete(rows: list[dict[str, Any]], names: Mapping[UUID, str], chosen: Eval
     ids = [row["id"] for row in rows]
     judgements, reviewers = judgements_of(ids), reviewers_of(ids)
     order = {evaluator_id: place for place, evaluator_id in enumerate(names)}
+    home = reverse("results:result-list")
     for row in rows:
         found = judgements.get(row["id"], {})
+        row["url"] = f"{home}{row['id']}/"
         row["marks"], row["marks_say"] = marks_of(found, names, order)
         if chosen is not None:
             row["score_shown"] = score_in(found.get(chosen.pk))
