@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Avg, Count, Exists, OuterRef, QuerySet
+from django.db.models import Avg, Count, QuerySet
 from django.db.models.functions import Left
 from django.http import Http404, HttpResponse
 from django.urls import reverse
@@ -18,10 +18,11 @@ from evalhub.web.pages import render_page
 from evalhub.web.paging import Order, count_rows, read_page
 from evalhub.web.parts import Link, Stat
 from results.models import Feedback, TestResult
-from runs.models import Project, TestRun
+from results.production import calls_of, feedback_of
+from runs.models import Project
 
 FIELDS: Final = ("id", "created_at", "input_preview", "output_preview", "error_code", "latency_ms", "cost")
-SHOWN: Final = (("", "All"), ("feedback", "With feedback"), ("errors", "Errors"))
+TABS: Final = (("", "All"), ("feedback", "With feedback"), ("errors", "Errors"))
 
 
 @requires()
@@ -30,14 +31,9 @@ def production_list(request: MemberRequest, project_id: str) -> HttpResponse:
     project = Project.objects.visible_to(request.actor).with_id(project_id).first()
     if project is None:
         raise Http404
-    calls: QuerySet[TestResult, Any] = TestResult.objects.visible_to(request.actor).filter(
-        run__project=project, run__kind=TestRun.Kind.PRODUCTION
-    )
-    said = Feedback.objects.visible_to(request.actor).filter(
-        result__run__project=project, result__run__kind=TestRun.Kind.PRODUCTION
-    )
+    calls, said = calls_of(project, request.actor), feedback_of(project, request.actor)
     shown = request.GET.get("show", "")
-    found = chosen(calls, shown)
+    found = calls_of(project, request.actor, shown)
     rows = found.annotate(error_start=Left("error", 120)).values(*FIELDS, "error_start")
     page = read_page(rows, Order("-created_at"), request.GET.get("cursor"))
     for row in page.rows:
@@ -50,7 +46,7 @@ def production_list(request: MemberRequest, project_id: str) -> HttpResponse:
         "total": count_rows(found),
         "stats": stats_of(calls, said),
         "tabs": [
-            Link(label, f"{here}?show={value}" if value else here, current=shown == value) for value, label in SHOWN
+            Link(label, f"{here}?show={value}" if value else here, current=shown == value) for value, label in TABS
         ],
         "shown": shown,
         "here": here,
@@ -61,14 +57,6 @@ def production_list(request: MemberRequest, project_id: str) -> HttpResponse:
         ],
     }
     return render_page(request, "results/production_list.html", context)
-
-
-def chosen(calls: QuerySet[TestResult, Any], shown: str) -> QuerySet[TestResult, Any]:
-    if shown == "errors":
-        return calls.errored()  # type: ignore[attr-defined]
-    if shown == "feedback":
-        return calls.filter(Exists(Feedback.objects.filter(result=OuterRef("pk"))))
-    return calls
 
 
 def with_feedback(rows: list[dict[str, Any]], said: QuerySet[Feedback]) -> None:

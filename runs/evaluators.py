@@ -33,17 +33,24 @@ class EvaluatorSpec:
 
 
 def ensure_evaluators(
-    project: Project, specs: Iterable[EvaluatorSpec], *, origin: str = Evaluator.Origin.LOCAL
+    project: Project,
+    specs: Iterable[EvaluatorSpec],
+    *,
+    origin: str = Evaluator.Origin.LOCAL,
+    only_arrived: bool = False,
 ) -> dict[str, Evaluator]:
-    """The project's evaluators by name, missing ones made; an existing one keeps its definition."""
+    """The project's evaluators by name, missing ones made; an existing one keeps its definition.
+
+    ``only_arrived`` leaves alone what was set up here, whatever its name.
+    """
     wanted = {spec.name: spec for spec in specs}
     if not wanted:
         return {}
     with transaction.atomic():
-        found = _evaluators_by_name(project, wanted)
+        found = _evaluators_by_name(project, wanted, only_arrived=only_arrived)
         if len(found) < len(wanted):
             Project.objects.select_for_update().get(pk=project.pk)  # one maker at a time
-            found = _evaluators_by_name(project, wanted)
+            found = _evaluators_by_name(project, wanted, only_arrived=only_arrived)
             missing = [spec for name, spec in wanted.items() if name not in found]
             made = Evaluator.objects.bulk_create([_made_from(spec, project, origin) for spec in missing])
             found |= {evaluator.name: evaluator for evaluator in made}
@@ -79,9 +86,11 @@ def change_evaluator(evaluator: Evaluator, *, by: Actor | None = None, **changes
     return evaluator
 
 
-def _evaluators_by_name(project: Project, names: Iterable[str]) -> dict[str, Evaluator]:
+def _evaluators_by_name(project: Project, names: Iterable[str], *, only_arrived: bool) -> dict[str, Evaluator]:
     """Live ones win over archived ones, own ones over those that came with results."""
     evaluators = Evaluator.objects.filter(project=project, name__in=list(names), deleted_at__isnull=True)
+    if only_arrived:
+        evaluators = evaluators.exclude(origin=Evaluator.Origin.OWN)
     ordered = sorted(evaluators, key=lambda e: (e.archived_at is None, e.origin == Evaluator.Origin.OWN))
     return {evaluator.name: evaluator for evaluator in ordered}
 

@@ -339,7 +339,10 @@ class ResultList(ResultsPage):
     }
 
     def get(self, request: Request) -> Response:
-        return self.listed(self.filtered(ResultFilter, TestResult.objects.visible_to(self.actor)))
+        results = TestResult.objects.visible_to(self.actor)
+        if "run" not in request.query_params:
+            results = results.filter(run__kind=TestRun.Kind.TEST)  # as the pages: not what hidden runs hold
+        return self.listed(self.filtered(ResultFilter, results))
 
 
 class ResultsOfRun(ResultsPage):

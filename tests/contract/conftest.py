@@ -59,12 +59,12 @@ class Hub:
         browser = httpx.Client(base_url=self.base_url, timeout=30, trust_env=False)
         browser.get("/login/")
         form = {
-            "username": f"{name}@acme.example",
+            "email": f"{name}@acme.example",
             "password": self.users[name],
             "csrfmiddlewaretoken": token_of(browser),
         }
         answer = browser.post("/login/", data=form)
-        assert answer.status_code == 302, answer.text
+        assert answer.status_code == 302, "the login was refused"
         return browser
 
 

@@ -13,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 
 from evalhub.accounts.tenancy import parse_uuid
 from evalhub.compat.gentrace.words import METADATA_TYPES, is_typed
+from results.models import Evaluation
 from results.records import Judgement, StepRecord
 from runs.evaluators import EvaluatorSpec
 from runs.models import Evaluator
@@ -164,18 +165,26 @@ def html_key(steps: Iterable[StepRecord]) -> str:
     return found[:200]
 
 
-def read_local_evaluation(evaluation: Body) -> Judgement:
+def local_evaluator(evaluation: Body) -> EvaluatorSpec:
+    """What stands for the sender's own code, which has no evaluator on the wire."""
+    return EvaluatorSpec(
+        name=evaluation.text("name", required=True, longest=200), value_type=Evaluator.ValueType.PERCENTAGE
+    )
+
+
+def read_local_evaluation(evaluation: Body, evaluators: Mapping[str, Evaluator]) -> Judgement:
     """A judgement that the sender's own code made: {name, value, label?, debug?}."""
-    name = evaluation.text("name", required=True, longest=200)
     value = evaluation.number("value")
     if value is None:
         raise Refusal(f"{evaluation.named('value')} is missing.")
     debug = evaluation.mapping("debug")
     failure = (debug or {}).get("error")
-    shared = {"evaluator": EvaluatorSpec(name=name, value_type=Evaluator.ValueType.PERCENTAGE), "debug": debug}
+    judgement = Judgement(evaluator=evaluators[evaluation.text("name")], debug=debug)
     if isinstance(failure, dict) and failure.get("message"):
-        return Judgement(**shared, state="error", error=str(failure["message"]))  # type: ignore[arg-type]
-    return Judgement(**shared, value=value, label=evaluation.text("label") or None)  # type: ignore[arg-type]
+        judgement.state, judgement.error = Evaluation.State.ERROR, str(failure["message"])
+    else:
+        judgement.value, judgement.label = value, evaluation.text("label") or None
+    return judgement
 
 
 def read_path(item: Body) -> list[dict[str, Any]] | None:

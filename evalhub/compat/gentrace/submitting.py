@@ -21,6 +21,7 @@ from evalhub.compat.gentrace.reading import (
     Body,
     Refusal,
     html_key,
+    local_evaluator,
     read_local_evaluation,
     read_path,
     read_step,
@@ -32,6 +33,7 @@ from results.recording import record_results
 from results.records import Judgement, ResultRecord
 from results.settling import Settlement, settlement
 from runs.cases import CaseSpec, ensure_cases, golden_set
+from runs.evaluators import ensure_evaluators
 from runs.launching import open_run
 from runs.models import Case, Evaluator, Project, TestRun
 
@@ -93,6 +95,8 @@ def _records(
     evaluators = evaluators.order_by("created_at", "id")
     people = [evaluator for evaluator in evaluators if evaluator.who == Evaluator.Who.HUMAN]
     machines = [evaluator for evaluator in evaluators if evaluator.who != Evaluator.Who.HUMAN] if remote else []
+    local = [local_evaluator(evaluation) for item in items for evaluation in item.items("evaluations")]
+    local_evaluators = ensure_evaluators(project, local, only_arrived=True)
     records = []
     for item, case in zip(items, cases, strict=True):
         ident = item.uuid("id")
@@ -103,7 +107,7 @@ def _records(
         record.evaluations = [
             *(Judgement(evaluator=person, source=Evaluation.Source.HUMAN, state="pending") for person in people),
             *(Judgement(evaluator=machine, state="pending") for machine in machines),
-            *(read_local_evaluation(evaluation) for evaluation in item.items("evaluations")),
+            *(read_local_evaluation(evaluation, local_evaluators) for evaluation in item.items("evaluations")),
         ]
         records.append(record)
     return records
