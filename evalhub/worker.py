@@ -4,6 +4,7 @@ import logging
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.core.management import call_command
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
@@ -35,6 +36,13 @@ async def rescue_stalled_jobs(timestamp: int) -> None:
 @app.task(name=JUDGE_PENDING, queue="judging", retry=3)
 def judge_pending_evaluations(run_id: str) -> None:
     judge_pending(UUID(run_id))
+
+
+@app.periodic(cron="27 3 * * *")
+@app.task(queueing_lock="clear_sessions", name="clear_sessions")
+def clear_expired_sessions(timestamp: int) -> None:
+    """Django keeps them until told."""
+    call_command("clearsessions")
 
 
 @app.periodic(cron="17 3 * * *")

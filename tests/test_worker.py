@@ -1,12 +1,14 @@
 import asyncio
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from evalhub.worker import MOST_ATTEMPTS, rescue_stalled_jobs
+from evalhub.worker import MOST_ATTEMPTS, clear_expired_sessions, rescue_stalled_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,3 +77,14 @@ def test_a_worker_does_what_is_in_the_queue():
     call_command("procrastinate", "worker", "--one-shot")
 
     assert state_of(job) == "succeeded"
+
+
+def test_expired_sessions_are_cleared_and_others_stay():
+    for key, days in (("old", -1), ("new", 1)):
+        Session.objects.create(
+            session_key=key, session_data="", expire_date=timezone.now() + timezone.timedelta(days=days)
+        )
+
+    clear_expired_sessions(timestamp=0)
+
+    assert list(Session.objects.values_list("session_key", flat=True)) == ["new"]

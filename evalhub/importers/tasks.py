@@ -29,6 +29,8 @@ def run_import(import_id: str) -> None:
         import_file(
             path, entry.project, by=entry.created_by, filename=entry.filename, mapping=entry.mapping, entry=entry
         )
+        entry.file.delete(save=False)  # what was in it is in the run now; a file that failed stays for another try
+        Import.objects.filter(pk=entry.pk).update(file="")
     except ImportProblem as problem:
         log.info("an upload could not be imported", extra={"facts": {"import": import_id, "problem": str(problem)}})
     finally:
