@@ -81,6 +81,10 @@ class Said:
     latency_ms: float = 0.0
     attempts: int = 1
 
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.output, str)
+
 
 async def resolve_name(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ from django.db import transaction
 from evalhub.accounts.actor import Actor
 from evalhub.audit.models import record_event
 from runs.changing import apply_changes, locked, save_changes
+from runs.guarding import PORTS, AddressRefused, check_addresses, target_of
 from runs.models import Endpoint, Project
 
 SCHEMES = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -38,7 +39,7 @@ def is_same_origin(old: str, new: str) -> bool:
 
 
 def check_address(url: str) -> None:
-    """Refuse what no endpoint can have. Whether it may be called is decided when it is, by the resolved address."""
+    """Refuse what no endpoint can have. Names are looked up, and judged by their address, at each call."""
     if UNSAFE.search(url):
         raise ValidationError("The address must not contain spaces, backslashes or control characters.")
     try:
@@ -59,6 +60,20 @@ def check_address(url: str) -> None:
         host.encode("idna") if ":" not in host else None
     except UnicodeError:
         raise ValidationError(f"“{host}” is not a host name.") from None
+    if parts.scheme.lower() in PORTS:
+        _refuse_private_number(url)
+
+
+def _refuse_private_number(url: str) -> None:
+    """An address that is spelled in numbers needs no look-up to be refused."""
+    try:
+        host = target_of(url).host
+        if host == "localhost" or host.endswith(".localhost"):
+            check_addresses(["127.0.0.1"], host)
+        elif ":" in host or host.replace(".", "").isdigit():
+            check_addresses([host], host)
+    except AddressRefused as reason:
+        raise ValidationError(str(reason)) from None
 
 
 def create_endpoint(

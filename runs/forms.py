@@ -16,8 +16,10 @@ from evalhub.accounts.actor import Actor
 from evalhub.audit.models import AuditEvent
 from evalhub.web.json import dumps
 from runs.cases import ensure_word
+from runs.checks import check_of, problems_of
 from runs.configurations import evaluators_of
 from runs.endpoints import check_address
+from runs.extracting import BadMapping, compile_mapping
 from runs.fields import LONGEST_JSON, Finite, JsonText, LongText, Member, Tags, Whole, read_json, written_json
 from runs.models import (
     Case,
@@ -33,6 +35,7 @@ from runs.models import (
 )
 from runs.pasting import JSONL, LINES, Pasted, read_pasted
 from runs.saved_views import clean_query
+from runs.templating import BadTemplate, compile_template, compile_templates
 
 LONGEST_PASTE = 2_000_000
 
@@ -354,12 +357,14 @@ def options_formset(rows: int) -> type[Options]:
 
 class EvaluatorForm(SetUpForm):
     DEFINITION: ClassVar[dict[str, tuple[str, ...]]] = {
-        Evaluator.Who.AI: ("model", "prompt"),
+        Evaluator.Who.AI: ("endpoint", "model", "prompt"),
         Evaluator.Who.HEURISTIC: ("heuristic", "settings"),
         Evaluator.Who.HUMAN: ("question", "instructions"),
         Evaluator.Who.CLASSIFIER: ("model", "settings"),
     }
-    PARTS: ClassVar[tuple[str, ...]] = ("model", "prompt", "heuristic", "settings", "question", "instructions")
+    PARTS: ClassVar[tuple[str, ...]] = (
+        "endpoint", "model", "prompt", "heuristic", "settings", "question", "instructions",
+    )  # fmt: skip
     ESSENTIAL: ClassVar[dict[str, str]] = {
         "prompt": Evaluator.Who.AI,
         "heuristic": Evaluator.Who.HEURISTIC,
@@ -417,6 +422,13 @@ class EvaluatorForm(SetUpForm):
             self.fields["project"] = choose_project(
                 self.actor, required=False, empty_label="None: a template for all projects"
             )
+        self.fields["endpoint"] = forms.ModelChoiceField(
+            Endpoint.objects.visible_to(self.actor).current(),
+            required=False,
+            label="Asked at",
+            empty_label="The installation’s own judge model",
+            help_text="An endpoint with an OpenAI-compatible address for chat completions.",
+        )
         self.fields["owner"] = Member(self.actor)
 
     def values_of(self, evaluator: Evaluator) -> dict[str, Any]:
@@ -434,7 +446,25 @@ class EvaluatorForm(SetUpForm):
                 where = f"“{project}”" if project else "the templates"
                 self.add_error("name", f"There already is an evaluator of this name in {where}.")
         self._check_numbers(cleaned)
+        self._check_judging(cleaned)
         return cleaned
+
+    def _check_judging(self, cleaned: dict[str, Any]) -> None:
+        """Refuse what a worker could not judge with; what was there before may stay."""
+        if isinstance(cleaned.get("endpoint"), Endpoint):
+            cleaned["endpoint"] = str(cleaned["endpoint"].pk)
+        if cleaned.get("who") == Evaluator.Who.HEURISTIC and "settings" in cleaned:
+            definition = {"heuristic": cleaned.get("heuristic"), "settings": cleaned["settings"] or {}}
+            before = self.instance.definition if self.instance is not None else {}
+            same = all(before.get(name) == value for name, value in definition.items())
+            if check_of(definition) and not same:  # others may be applied elsewhere, and sent
+                for problem in problems_of(definition):
+                    self.add_error("settings", problem)
+        if cleaned.get("who") == Evaluator.Who.AI and cleaned.get("prompt") and "prompt" in self.changed_data:
+            try:
+                compile_template(cleaned["prompt"])
+            except BadTemplate as problem:
+                self.add_error("prompt", str(problem))
 
     def _check_numbers(self, cleaned: dict[str, Any]) -> None:
         kind, threshold = cleaned.get("value_type"), cleaned.get("threshold")
@@ -584,7 +614,12 @@ class EndpointForm(SetUpForm):
         return parameters
 
     def clean_request_mapping(self) -> dict[str, Any]:
-        return self.cleaned_data["request_mapping"] or {}
+        mapping: dict[str, Any] = self.cleaned_data["request_mapping"] or {}
+        try:
+            compile_templates(mapping)
+        except BadTemplate as problem:
+            raise ValidationError(str(problem)) from None
+        return mapping
 
     def clean_response_mapping(self) -> dict[str, Any]:
         mapping: dict[str, Any] = self.cleaned_data["response_mapping"] or {}
@@ -595,6 +630,10 @@ class EndpointForm(SetUpForm):
                 )
         if mapping and "output" not in mapping:
             raise ValidationError("“output” is missing: it says where the answer’s text is.")
+        try:
+            compile_mapping(mapping)
+        except BadMapping as problem:
+            raise ValidationError(str(problem)) from None
         return mapping
 
     def clean(self) -> dict[str, Any]:

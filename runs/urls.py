@@ -59,6 +59,7 @@ urlpatterns = [
     path("endpoints/new/", views_endpoints.endpoint_create, name="endpoint-create"),
     path("endpoints/<id:endpoint_id>/", views_endpoints.endpoint_detail, name="endpoint-detail"),
     path("endpoints/<id:endpoint_id>/edit/", views_endpoints.endpoint_edit, name="endpoint-edit"),
+    path("endpoints/<id:endpoint_id>/answers/", views_endpoints.endpoint_try, name="endpoint-try"),
     path("endpoints/<id:endpoint_id>/archive/", views_endpoints.endpoint_archive, name="endpoint-archive"),
     path("endpoints/<id:endpoint_id>/restoration/", views_endpoints.endpoint_restore, name="endpoint-restore"),
     path("configurations/", views_configurations.configuration_list, name="configuration-list"),

@@ -14,7 +14,9 @@ from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
 from evalhub.web.pages import go_to, render_page, say
 from evalhub.web.parts import Link
+from runs.asking import Failure, ask_once
 from runs.changing import locked
+from runs.chatting import OPENAI_CHAT
 from runs.current import current_project
 from runs.endpoints import change_endpoint, create_endpoint
 from runs.forms import EndpointForm, is_sensitive
@@ -33,6 +35,7 @@ from runs.views_setup import (
     users_of,
 )
 
+LONGEST_MESSAGE = 4_000
 HIDDEN = "••••••••"
 
 
@@ -83,10 +86,11 @@ def shown_headers(endpoint: Endpoint) -> list[tuple[str, str]]:
 @requires("set_up")
 @require_http_methods(["GET", "HEAD", "POST"])
 def endpoint_create(request: MemberRequest) -> HttpResponse:
+    preset = OPENAI_CHAT if request.GET.get("preset") == "openai" else {"request_mapping": {"input": "{{ input }}"}}
     form = EndpointForm(
         request.POST if request.method == "POST" else None,
         actor=request.actor,
-        initial={"project": current_project(request), "request_mapping": {"input": "{{ input }}"}},
+        initial={"project": current_project(request), **preset},
     )
     if request.method == "POST" and form.is_valid():
         secrets: dict[str, Any] = {name: value or "" for name, value in form.secrets().items()}
@@ -129,6 +133,24 @@ def endpoint_edit(request: MemberRequest, endpoint_id: str) -> HttpResponse:
         submit="Save",
     )
     return render_page(request, "runs/endpoint_form.html", context, status=422 if form.errors else 200)
+
+
+@requires("launch")
+@require_POST
+def endpoint_try(request: MemberRequest, endpoint_id: str) -> HttpResponse:
+    """One message to the endpoint, as a run would send it; nothing is recorded."""
+    endpoint = find(Endpoint.objects.visible_to(request.actor), endpoint_id)
+    text = request.POST.get("message", "")[:LONGEST_MESSAGE].replace("\0", "")
+    context: dict[str, Any] = {"endpoint": endpoint, "message": text}
+    try:
+        context["said"] = ask_once(endpoint, {"input": text})
+    except Failure as failure:
+        context["failure"] = failure
+    crumbs = [
+        *project_crumbs(endpoint.project, "endpoint", "Endpoints"),
+        Link(endpoint.name, reverse("runs:endpoint-detail", args=[endpoint.pk])),
+    ]
+    return render_page(request, "runs/endpoint_answer.html", page_of(request, crumbs=crumbs, **context))
 
 
 @requires("archive")

@@ -15,6 +15,7 @@ from evalhub.web.formats import score
 from evalhub.web.pages import go_to, render_page, say
 from evalhub.web.parts import Link
 from runs.changing import locked
+from runs.checks import CHECKS
 from runs.current import current_project
 from runs.evaluators import change_evaluator, create_evaluator
 from runs.fields import differing, written_json
@@ -35,9 +36,6 @@ from runs.views_setup import (
 
 SPARE_ROWS = 2
 NEW_ROWS = 4
-HEURISTICS = (
-    "equals", "contains", "starts_with", "regex", "is_json", "json_schema", "similarity", "length", "latency", "cost",
-)  # fmt: skip
 
 
 @requires("read")
@@ -194,7 +192,8 @@ def evaluator_create(request: MemberRequest) -> HttpResponse:
         form=form,
         rows=rows,
         origin=origin,
-        heuristics=HEURISTICS,
+        heuristics=list(CHECKS),
+        checks=list(CHECKS.items()),
         crumbs=[Link("Evaluators", list_url)],
         cancel_url=list_url,
         submit="Create evaluator",
@@ -231,7 +230,8 @@ def evaluator_edit(request: MemberRequest, evaluator_id: str) -> HttpResponse:
         form=form,
         rows=rows,
         evaluator=evaluator,
-        heuristics=HEURISTICS,
+        heuristics=list(CHECKS),
+        checks=list(CHECKS.items()),
         is_used=Evaluator.objects.filter(pk=evaluator.pk, evaluations__isnull=False).exists(),
         crumbs=[*project_crumbs(evaluator.project, "evaluator", "Evaluators"), Link(evaluator.name, here)],
         cancel_url=here,

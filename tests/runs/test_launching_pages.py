@@ -19,6 +19,7 @@ from tests.factories import (
     make_test_set,
     make_user,
 )
+from tests.runs.bot import echo, endpoint_in_a_thread
 
 pytestmark = pytest.mark.django_db
 
@@ -117,3 +118,61 @@ def test_a_runs_page_offers_to_go_over_it_again(client, configuration):
     assert list(launched) == [(2, run.pk), (10, run.pk)]
     assert "says" in asked and none.status_code == 422 and again.status_code == 302
     assert list(Shard.objects.filter(run=run).values_list("kind", "size")) == [("judge", 2)]
+
+
+def test_an_endpoint_is_tried_from_its_page(client, configuration, settings):
+    settings.ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    sign_in(client, configuration)
+    endpoint = configuration.endpoint
+    with endpoint_in_a_thread(echo()) as bot:
+        endpoint.url, endpoint.request_mapping = bot.url, {"message": "{{ input }}"}
+        endpoint.response_mapping = {"output": "$.output"}
+        endpoint.save()
+        answered = client.post(reverse("runs:endpoint-try", args=[endpoint.pk]), {"message": "<b>Hi</b>"})
+    settings.ALLOWED_NETWORKS = []
+    refused = client.post(reverse("runs:endpoint-try", args=[endpoint.pk]), {"message": "Hi"})
+
+    assert "You said: &lt;b&gt;Hi&lt;/b&gt;" in answered.content.decode()
+    assert "address_refused" in refused.content.decode()
+    assert TestRun.objects.count() == 0
+
+
+def test_the_preset_fills_in_a_chat_endpoint(client, configuration):
+    page = sign_in(client, configuration).get(reverse("runs:endpoint-create") + "?preset=openai").content.decode()
+
+    assert "$.choices[0].message.content" in page and "/v1/chat/completions" in page
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "http://[::1]/", "http://169.254.169.254/", "http://localhost/",
+                                 "http://2130706433/", "http://10.1.2.3/x", "http://[::ffff:10.0.0.1]/"])  # fmt: skip
+def test_private_addresses_are_refused_when_an_endpoint_is_saved(client, configuration, url):
+    sign_in(client, configuration)
+    form = {
+        "name": "bot", "project": configuration.project_id, "connection_type": "REST", "method": "POST", "url": url,
+        "environment": "local", "response_format": "json", "timeout_seconds": "30", "max_concurrency": "8",
+    }  # fmt: skip
+
+    answer = client.post(reverse("runs:endpoint-create"), form)
+
+    assert answer.status_code == 422
+    assert "not a public address" in answer.content.decode() or "spells its number" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"who": "heuristic", "heuristic": "regex", "settings": '{"pattern": "("}'}, "The pattern cannot be read"),
+        ({"who": "heuristic", "heuristic": "length", "settings": '{"longest": 3}'}, "is no setting of this check"),
+        ({"who": "ai", "prompt": "{{ output.upper() }}"}, "which is not allowed here"),
+    ],
+)
+def test_an_evaluator_that_could_not_judge_is_not_saved(client, configuration, fields, said):
+    sign_in(client, configuration)
+    form = {
+        "name": "new", "project": configuration.project_id, "value_type": "percentage", "direction": "higher",
+        "operator": ">=", "weight": "1", "form-TOTAL_FORMS": "0", "form-INITIAL_FORMS": "0", **fields,
+    }  # fmt: skip
+
+    answer = client.post(reverse("runs:evaluator-create"), form)
+
+    assert (answer.status_code, said in answer.content.decode()) == (422, True)
