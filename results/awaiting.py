@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from procrastinate.contrib.django import app
 
-from results.models import Evaluation
+from results.bench import Bench
+from results.heuristics import Evidence
+from results.model_judges import Transcript
+from results.models import Evaluation, TestResult
 from results.models.results import EvaluationQuerySet
+from results.recording import score_evaluation
+from results.records import Judgement
 from results.settling import settlement
+from runs.asking import Caller
+from runs.launching import snapshots_of
 from runs.models import TestRun
 
 JUDGE_PENDING = "judge_pending"
-NO_JUDGE = "No judge model is set up for this evaluator, so nothing could judge."
 CHUNK = 200
+AT_ONCE = 8  # judge models asked at once
 
 
 def expect_judgements(run: TestRun) -> None:
@@ -23,18 +33,51 @@ def expect_judgements(run: TestRun) -> None:
 
 
 def judge_pending(run_id: UUID) -> int:
-    """Settle the run's pending machine evaluations and say how many: what nothing can judge ends as an error."""
+    """Judge the run's pending machine evaluations and say how many: what nothing can judge ends as an error."""
     settled_rows = 0
     while True:
-        result_ids = list(pending_in(run_id).values_list("result_id", flat=True).distinct()[:CHUNK])
-        if not result_ids:
+        rows = list(pending_in(run_id).select_related("evaluator").order_by("result_id")[:CHUNK])
+        if not rows:
             return settled_rows
-        with settlement(run_id, result_ids) as settled:
-            for rows in settled.rows.values():
-                for row in rows:
-                    if row.source == Evaluation.Source.MACHINE and row.state == Evaluation.State.PENDING:
-                        settled.change(row, state=Evaluation.State.ERROR, error=NO_JUDGE)
+        results = TestResult.objects.in_bulk({row.result_id for row in rows})
+        evaluators = list({row.evaluator_id: row.evaluator for row in rows if row.evaluator}.values())
+        bench = Bench.set_up(rows[0].organization_id, snapshots_of(evaluators))
+        judged = asyncio.run(_judged(bench, rows, results))
+        with settlement(run_id, results) as settled:
+            for waiting in settled.rows.values():
+                for row in waiting:
+                    judgement = judged.get(row.pk)
+                    if judgement is not None and row.state == Evaluation.State.PENDING:
+                        _fill(row, judgement)
+                        settled.change(row)
                         settled_rows += 1
+
+
+async def _judged(bench: Bench, rows: Sequence[Evaluation], results: dict[UUID, TestResult]) -> dict[UUID, Judgement]:
+    """What each row's own evaluator says of its result."""
+    places = asyncio.Semaphore(AT_ONCE)
+    async with Caller() as caller:
+        bench.open_models(caller, lambda endpoint: lambda: places)
+
+        async def one(row: Evaluation) -> tuple[UUID, Judgement]:
+            result = results[row.result_id]
+            alone = bench.only(row.evaluator_id)
+            if result.error or result.error_code:
+                said = alone.cannot_judge(None)
+            else:
+                evidence = Evidence.of(result)
+                said = await alone.ask_models(evidence, Transcript.of(result), None)
+                said = said or await asyncio.to_thread(alone.apply_checks, evidence, None)
+            return row.pk, said[0]
+
+        return dict(await asyncio.gather(*(one(row) for row in rows)))
+
+
+def _fill(row: Evaluation, judgement: Judgement) -> None:
+    evaluator: Any = judgement.evaluator
+    row.explanation, row.error, row.usage = judgement.explanation, judgement.error, judgement.usage
+    row.cost, row.latency_ms, row.evaluator_version = judgement.cost, judgement.latency_ms, evaluator.version
+    score_evaluation(row, evaluator, judgement)
 
 
 def pending_in(run_id: UUID) -> EvaluationQuerySet:

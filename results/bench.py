@@ -65,6 +65,12 @@ class Bench:
             judges.append(Judge(evaluator, frozenset(wanted) if isinstance(wanted, list) else None, endpoint))
         return cls(judges)
 
+    def only(self, evaluator_id: UUID | None) -> Bench:
+        """The same bench with one judge."""
+        alone = Bench([judge for judge in self.judges if judge.evaluator.pk == evaluator_id])
+        alone._models = self._models
+        return alone
+
     @property
     def asks_models(self) -> bool:
         return any(judge.asks_a_model and judge.endpoint is not None for judge in self.judges)

@@ -469,7 +469,7 @@ async def _judge(office: Office, work: Work) -> bool:
     async def one(result: TestResult) -> tuple[TestResult, list[Judgement]]:
         if result.error_code or result.error:
             return result, work.bench.cannot_judge(None)
-        evidence, transcript = _as_evidence(result), _as_transcript(result)
+        evidence, transcript = Evidence.of(result), Transcript.of(result)
         said = await work.bench.ask_models(evidence, transcript, None)
         return result, [*await office.in_thread(work.bench.apply_checks, evidence, None), *said]
 
@@ -515,21 +515,3 @@ def _row(result: TestResult, judgement: Judgement, scoring: str, via: str) -> Ev
     )
     score_evaluation(row, evaluator, judgement)
     return row
-
-
-def _as_evidence(result: TestResult) -> Evidence:
-    return Evidence(
-        output=result.output,
-        expected=result.expected,
-        inputs=result.inputs,
-        latency_ms=result.latency_ms,
-        cost=result.cost,
-    )
-
-
-def _as_transcript(result: TestResult) -> Transcript:
-    output = result.output if isinstance(result.output, dict) else {}
-    said = [message for turn in result.conversation for message in turn.get("messages") or ()]
-    if not said:
-        said = [{"role": "user", "content": result.input_text}, {"role": "assistant", "content": result.output_text}]
-    return Transcript(messages=said, context=output.get("context"), metadata={})

@@ -15,7 +15,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from evalhub.web.json import dumps
-from results.models import Evaluation
+from results.models import Evaluation, TestResult
 from results.models.results import text_of
 from results.records import Judgement
 from runs.checks import CHECKS, check_of, problems_of, settings_of
@@ -44,6 +44,16 @@ class Evidence:
     inputs: Any = None
     latency_ms: float | None = None
     cost: float | None = None
+
+    @classmethod
+    def of(cls, result: TestResult) -> Evidence:
+        return cls(
+            output=result.output,
+            expected=result.expected,
+            inputs=result.inputs,
+            latency_ms=result.latency_ms,
+            cost=result.cost,
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from evalhub.database.storable import storable
 from results.heuristics import Evidence, errored, unscored
+from results.models import TestResult
 from results.models.results import text_of
 from results.records import Judgement
 from runs.asking import Failure
@@ -47,6 +48,17 @@ class Transcript:
     messages: list[dict[str, Any]]
     context: Any = None
     metadata: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, result: TestResult) -> Transcript:
+        output = result.output if isinstance(result.output, dict) else {}
+        said = [message for turn in result.conversation for message in turn.get("messages") or ()]
+        if not said:
+            said = [
+                {"role": "user", "content": result.input_text},
+                {"role": "assistant", "content": result.output_text},
+            ]
+        return cls(messages=said, context=output.get("context"))
 
 
 async def judge_by_model(
