@@ -83,7 +83,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "evalhub.web.middleware.HostMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "evalhub.accounts.middleware.ActorMiddleware",
@@ -214,7 +214,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 SECURE_SSL_REDIRECT = PRODUCTION and read_flag("EVALHUB_REDIRECT_TO_HTTPS", True)
-SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # probes of a load balancer speak http
+PROBES = ["/healthz", "/readyz"]
+SECURE_REDIRECT_EXEMPT = [f"^{path[1:]}$" for path in PROBES]  # a load balancer asks by http
 SECURE_HSTS_SECONDS = read_number("EVALHUB_HSTS_SECONDS", 365 * 24 * 3600) if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 SECURE_HSTS_PRELOAD = PRODUCTION

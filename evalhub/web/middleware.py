@@ -4,7 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.middleware.common import CommonMiddleware
 
 from evalhub.web.request_ids import accept_or_make, current_request_id
 
@@ -37,6 +39,15 @@ class RequestIdMiddleware:
             return response
         finally:
             current_request_id.reset(token)
+
+
+class HostMiddleware(CommonMiddleware):
+    """Django's, which refuses unknown hosts; a probe is answered by whatever name or number it finds a machine."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        if request.path in settings.PROBES:
+            return None
+        return super().process_request(request)
 
 
 def path_without_secrets(request: HttpRequest) -> str:

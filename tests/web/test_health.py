@@ -66,3 +66,12 @@ def test_a_missing_migration_makes_the_process_unready(client):
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_health_is_only_read(client, path):
     assert client.post(path).status_code == 405
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_probe_may_call_a_machine_by_its_number(client, settings, path):
+    settings.ALLOWED_HOSTS = ["evalhub.example.com"]
+
+    assert client.get("/login/", headers={"Host": "10.1.2.3"}).status_code == 400
+    assert client.get(path, headers={"Host": "10.1.2.3"}).status_code == 200
