@@ -37,14 +37,14 @@ def percent(share: Number) -> str:
 
 
 def interval(low: Number | None, high: Number | None, share: Number | None = None, *, compact: bool = False) -> str:
-    """± 3.1 points; [43.9, 100.0] where one arm is more than three times the other. Compact: 44–100 there."""
+    """± 3.1 points; [43.9, 100.0] where one arm is more than half as long again as the other. Compact: 44–100 there."""
     if low is None or high is None:
         return NONE
     low, high = float(low) * 100, float(high) * 100
     if share is None:
         return f"± {(high - low) / 2:.1f}"
     arms = float(share) * 100 - low, high - float(share) * 100
-    if max(arms) > 3 * max(min(arms), 0.1):
+    if max(arms) > 1.5 * max(min(arms), 0.1):  # ± would promise what is not so, up to rates above 100 %
         return f"{low:.0f}–{high:.0f}" if compact else f"[{low:.1f}, {high:.1f}]"
     return f"± {(high - low) / 2:.1f}"
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
 from evalhub.web.request_ids import accept_or_make, current_request_id
@@ -44,7 +44,7 @@ class RequestIdMiddleware:
 class HostMiddleware(CommonMiddleware):
     """Django's, which refuses unknown hosts; a probe is answered by whatever name or number it finds a machine."""
 
-    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
         if request.path in settings.PROBES:
             return None
         return super().process_request(request)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -15,6 +17,37 @@ from evalhub.management.browser import NoBrowser, bring_browser
 
 FOLDER = settings.BASE_DIR / "docs" / "screenshots"
 WIDE, PHONE = (1440, 900), (375, 812)
+NO_DEMO = "No demo answers here: start manage.py demo, leave it running, and try again."
+
+
+def as_it_is(page: Any) -> None:
+    """The page as its address gives it."""
+
+
+def open_first_failure(page: Any) -> None:
+    page.locator("[data-drawer] tbody tr a").first.click()
+    page.locator("#drawer h2").first.wait_for()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    name: str
+    who: str
+    path: str
+    scheme: Literal["light", "dark"] = "light"
+    size: tuple[int, int] = WIDE
+    first: Callable[[Any], None] = as_it_is
+
+
+RUN = "/runs/demo-nightly-14/"
+PICTURES = [
+    Picture(name="runs", who="ines", path="/runs/"),
+    Picture(name="drawer", who="ines", path=f"{RUN}?outcome=failed", first=open_first_failure),
+    Picture(name="summary", who="ines", path=f"{RUN}?tab=summary", scheme="dark"),
+    Picture(name="assign", who="ines", path="/assignments/?run=demo-nightly-14"),
+    Picture(name="my-reviews", who="hana", path="/reviews/"),
+    Picture(name="phone", who="hana", path="/reviews/", scheme="dark", size=PHONE),
+]
 
 
 class Command(BaseCommand):
@@ -25,48 +58,44 @@ class Command(BaseCommand):
 
     def handle(self, *, into: Path, **options: Any) -> None:
         try:
-            from playwright.sync_api import sync_playwright
+            from playwright.sync_api import Error, sync_playwright
         except ImportError:
             raise CommandError("The test dependencies are missing: run manage.py test once.") from None
         try:
             facts = json.loads((settings.VAR_DIR / "demo.json").read_text())
         except OSError:
-            raise CommandError("There is no demo here: start manage.py demo first, and leave it running.") from None
-        into.mkdir(parents=True, exist_ok=True)
-        arguments = ["--disable-dev-shm-usage", "--disable-gpu"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
+            raise CommandError(NO_DEMO) from None
         try:
             program = bring_browser()
         except NoBrowser as reason:
             raise CommandError(str(reason)) from None
+        into.mkdir(parents=True, exist_ok=True)
+        arguments = ["--disable-dev-shm-usage", "--disable-gpu"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=arguments)
-            for name, who, path, scheme, size in self.pictures(facts):
-                context = browser.new_context(
-                    base_url=facts["base_url"], color_scheme=scheme, viewport={"width": size[0], "height": size[1]}
-                )
-                page = context.new_page()
-                self.sign_in(page, facts, who)
-                page.goto(path)
-                page.wait_for_load_state("networkidle")
-                if name == "drawer":
-                    page.locator("tbody tr a").first.click()
-                    page.wait_for_load_state("networkidle")
-                page.screenshot(path=into / f"{name}.png")
-                self.stdout.write(f"{name}.png")
-                context.close()
-            browser.close()
+            try:
+                for picture in PICTURES:
+                    self.take(browser, facts, picture, into / f"{picture.name}.png")
+                    self.stdout.write(f"{picture.name}.png")
+            except Error as problem:
+                if "ERR_CONNECTION_REFUSED" in problem.message:
+                    raise CommandError(NO_DEMO) from None
+                raise
+            finally:
+                browser.close()
 
-    def pictures(self, facts: dict[str, Any]) -> list[tuple[str, str, str, Any, tuple[int, int]]]:
-        run = "/runs/demo-nightly-14/"
-        return [
-            ("runs", "ines", "/runs/", "light", WIDE),
-            ("run", "ines", run, "light", WIDE),
-            ("drawer", "ines", f"{run}?outcome=failed", "light", WIDE),
-            ("summary", "ines", f"{run}?tab=summary", "dark", WIDE),
-            ("assign", "ines", f"/assignments/?run={run.split('/')[2]}", "light", WIDE),
-            ("my-reviews", "hana", "/reviews/", "light", WIDE),
-            ("phone", "hana", "/reviews/", "dark", PHONE),
-        ]
+    def take(self, browser: Any, facts: dict[str, Any], picture: Picture, file: Path) -> None:
+        width, height = picture.size
+        context = browser.new_context(
+            base_url=facts["base_url"], color_scheme=picture.scheme, viewport={"width": width, "height": height}
+        )
+        page = context.new_page()
+        self.sign_in(page, facts, picture.who)
+        page.goto(picture.path)
+        picture.first(page)
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=file)
+        context.close()
 
     def sign_in(self, page: Any, facts: dict[str, Any], who: str) -> None:
         login = next(user for user in facts["users"] if user["email"].startswith(f"{who}@"))
