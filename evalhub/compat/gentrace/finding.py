@@ -29,7 +29,7 @@ def rows_of(found: QuerySet[Any]) -> list[Row]:
 
 def one(model: Any, call: Call, ident: str, what: str, *, status: int = 404) -> Any:
     """The visible row of that id, ours or the sender's (UUIDs in any case), else a refusal."""
-    found = model.objects.visible_to(call.actor).with_id(ident).first()
+    found = None if "\0" in ident else model.objects.visible_to(call.actor).with_id(ident).first()
     if found is None:
         raise Refusal(f"There is no {what} “{ident[:80]}”.", status)
     return found
