@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from runs.chatting import NO_JUDGE
+from runs.checks import CHECKS
 from tests.contract.clients import RealClient
 from tests.contract.conftest import Hub
 from tests.contract.matching import ISO, UUID, differences
@@ -23,6 +25,9 @@ NO_TOKENS = {
     "billingGpt35InputTokens": 0,
     "billingGpt35OutputTokens": 0,
 }
+
+NO_ANSWER = "There is no answer to judge."
+NO_CHECK = f"EvalHub has no check called “share of words”. It has: {', '.join(CHECKS)}."
 
 
 @dataclass
@@ -115,8 +120,7 @@ def expected(scene: Scene, *, numbers: bool, golden: str, organization: str) -> 
             "manualCreatedByEmail": None, **NO_TOKENS, **values,
         }  # fmt: skip
 
-    def failed(evaluator: str, run_id: str) -> dict[str, Any]:
-        why = "No judge model is set up for this evaluator, so nothing could judge."
+    def failed(evaluator: str, run_id: str, why: str) -> dict[str, Any]:
         return evaluation(evaluator, run_id, debug={"error": {"message": why, "date": ISO}})
 
     def evaluator(name: str, **values: Any) -> dict[str, Any]:
@@ -194,8 +198,8 @@ def expected(scene: Scene, *, numbers: bool, golden: str, organization: str) -> 
                 "case": case("greeting", "hi", "hello", scene.case_id),
                 "evaluations": [
                     evaluation("tone", FIRST, **tone),
-                    failed("overlap", FIRST),
-                    failed("complete", FIRST),
+                    failed("overlap", FIRST, NO_ANSWER),
+                    failed("complete", FIRST, NO_ANSWER),
                     evaluation("overlap", FIRST, evalValue=0.875 if numbers else "0.875"),
                 ],
             },
@@ -212,8 +216,8 @@ def expected(scene: Scene, *, numbers: bool, golden: str, organization: str) -> 
                 "case": case("local", "bye", "goodbye", UUID),
                 "evaluations": [
                     evaluation("tone", SECOND, isPending=True),
-                    failed("overlap", SECOND),
-                    failed("complete", SECOND),
+                    failed("overlap", SECOND, NO_CHECK),
+                    failed("complete", SECOND, NO_JUDGE),
                 ],
             },
         ],
