@@ -74,7 +74,7 @@ from results.queues import (
 from results.reading import answer_of, calls_of, last_answer, turns_of
 from results.reviewing import ReviewConflict, submit_review, withdraw_review
 from results.views_result import drawer_of, find_result, html_of, shown_as, views_of
-from results.views_run import complete, evaluators_of, stats_of
+from results.views_run import complete, evaluators_of, segments, stats_of, tabs_of, tally
 from runs.models import TestRun
 
 State = ReviewAssignment.State
@@ -888,11 +888,13 @@ def quick_review(request: MemberRequest, result_id: str) -> HttpResponse:
         f"{made.get_verdict_display()} saved for {_title_of(result)}.",
         undo=reverse("results:review-withdraw", args=[made.pk]),
     )
-    return _beside_the_list(request, find_result(request, result_id))
+    return _beside_the_list(request, find_result(request, result_id), did=made.assignment is not None)
 
 
-def _beside_the_list(request: MemberRequest, result: TestResult, *, status: int = 200) -> HttpResponse:
-    """The drawer anew, and out of band what changed with it: the row and the run's figures."""
+def _beside_the_list(
+    request: MemberRequest, result: TestResult, *, status: int = 200, did: bool = False
+) -> HttpResponse:
+    """The drawer anew, and out of band what changed with it: the row, the run's figures and all that counts them."""
     if not (wants_fragment(request) and fragment_target(request) == "drawer"):
         return go_to(request, back_to(request, "results:result-detail", result.pk))
     run = result.run
@@ -907,6 +909,9 @@ def _beside_the_list(request: MemberRequest, result: TestResult, *, status: int 
         "has_variants": any(other["variant_id"] for other in table.rows),
         "has_repetitions": any(other["repetition"] > 1 for other in table.rows),
         "stats": stats_of(run),
+        "tabs": tabs_of(run, ""),
+        "segments": segments(table.query, table.found, tally(table.found, run)[0]),
+        "assignment_done": did,
         "oob": True,
     }
     return render_page(request, "results/quick_review.html", context, fragment="changed", status=status)
@@ -914,6 +919,7 @@ def _beside_the_list(request: MemberRequest, result: TestResult, *, status: int 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
+    query: QueryDict
     found: ResultFilter
     rows: Sequence[dict[str, Any]]
 
@@ -923,9 +929,9 @@ def _table_behind(request: MemberRequest, run: TestRun) -> _Table:
     query = QueryDict(_path_of(request.headers.get("HX-Current-URL", "")).partition("?")[2])
     found = _listed(request, run, query)
     try:
-        return _Table(found, read_results(found, cursor=query.get("cursor")).rows)
+        return _Table(query, found, read_results(found, cursor=query.get("cursor")).rows)
     except BadCursor:
-        return _Table(found, ())
+        return _Table(query, found, ())
 
 
 def _listed(request: MemberRequest, run: TestRun, query: QueryDict | None = None, **conditions: Any) -> ResultFilter:

@@ -204,6 +204,25 @@ def test_a_verdict_by_one_key_changes_row_figures_and_drawer(page, sign_in, ann,
     assert set(Review.objects.values_list("result", "verdict")) == {(first.pk, "failed"), (second.pk, "cant_tell")}
 
 
+def test_a_verdict_by_one_key_changes_every_count_on_the_page(page, sign_in, lead, ann, run):
+    first, _, _ = make_results(run, passed=2, failed=1)
+    assign_reviewers([first], [ann], by=lead)
+    sign_in(ann)
+    page.goto(f"{reverse('results:run-detail', args=[run.pk])}?outcome=passed&result={first.pk}")
+    tabs, outcomes = page.get_by_role("navigation", name="Run"), page.get_by_role("navigation", name="Outcome")
+    waiting = page.get_by_role("link", name="Review", exact=False).locator(".nav__count")
+    expect(tabs).not_to_contain_text("Reviews 1")
+    expect(outcomes).to_contain_text("Fail 1Error 0Pass 2")
+    expect(waiting).to_contain_text("1")
+
+    page.keyboard.press("f")
+
+    expect(tabs).to_contain_text("Reviews 1")
+    expect(outcomes).to_contain_text("Fail 2Error 0Pass 1")
+    expect(outcomes.locator("[aria-current]")).to_contain_text("Pass")
+    expect(waiting).to_be_hidden()
+
+
 def test_a_verdict_in_a_second_tab_is_not_lost_and_not_doubled(page, sign_in, ann, run):
     result = make_result(run)
     address = f"{reverse('results:run-detail', args=[run.pk])}?result={result.pk}"
