@@ -11,6 +11,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from evalhub.accounts.access import requires
@@ -635,6 +636,7 @@ def reviews_tab(request: MemberRequest, run: TestRun) -> dict[str, Any]:
         row["against"] = row["verdict"] in ("passed", "failed") and row["verdict"] != row["result__machine_outcome"]
     return {
         "rounds": [{"round": one, **rounds[one.pk]} for one in named],
+        "now": timezone.now(),
         "people": [
             {
                 **row,
@@ -669,6 +671,10 @@ def configuration_tab(request: MemberRequest, run: TestRun) -> dict[str, Any]:
     }
 
 
+WHO: Final[dict[Any, Any]] = dict(Evaluator.Who.choices)
+KINDS: Final[dict[Any, Any]] = dict(Evaluator.ValueType.choices)
+
+
 def described(evaluators: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Evaluators with what passes in words: ≥ 0.80, or the labels that pass."""
     shown = []
@@ -683,7 +689,8 @@ def described(evaluators: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             passes = f"{OPERATORS.get(str(one.get('operator')), '≥')} {formats.score(limit)}"
         else:
             passes = formats.NONE
-        shown.append({**one, "passes": passes})
+        who, kind = WHO.get(one.get("who"), one.get("who")), KINDS.get(one.get("value_type"), one.get("value_type"))
+        shown.append({**one, "who": who, "kind": kind, "passes": passes})
     return shown
 
 

@@ -331,6 +331,18 @@ def test_taking_from_a_shared_queue_opens_the_review(client, lead, ann, run):
 # --- my reviews
 
 
+def test_a_round_that_is_done_is_not_shown_as_late(client, lead, ann, run):
+    result = make_result(run)
+    assign_reviewers([result], [ann], by=lead, due_at=timezone.now() - timedelta(hours=1))
+    client.force_login(lead)
+    open_page = client.get(reverse("results:review-list")).content.decode()
+
+    submit_review(result, by=ann, verdict="passed")
+    done_page = client.get(reverse("results:review-list")).content.decode()
+
+    assert ("overdue since" in open_page, "overdue since" in done_page) == (True, False)
+
+
 def test_my_reviews_show_the_overdue_first(client, lead, ann, run):
     first, second, third = make_results(run, failed=3)
     now = timezone.now()

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from results.assigning import assign_reviewers
 from results.models import ReviewAssignment, ReviewRound, TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord
@@ -428,6 +429,19 @@ def test_the_reviews_tab_lists_rounds_reviewers_and_reviews(lead, run):
     assert [(one["person"]["name"], one["open"]) for one in response.context["people"]] == [("Ann", 1)]
     assert [(row["verdict"], row["against"]) for row in response.context["page"].rows] == [("failed", True)]
     assert "No refund was issued." in response.content.decode()
+
+
+def test_a_round_is_overdue_until_all_of_it_is_done(lead, run):
+    ann = make_user(run.organization, name="Ann")
+    (result,) = record(run, 0.9)
+    late = timezone.now() - timedelta(hours=1)
+    assign_reviewers([result], [ann], by=ann, due_at=late)
+    open_page = lead.get(f"/runs/{run.pk}/?tab=reviews").content.decode()
+
+    submit_review(result, by=ann, verdict="passed")
+    done_page = lead.get(f"/runs/{run.pk}/?tab=reviews").content.decode()
+
+    assert ("overdue since" in open_page, "overdue since" in done_page) == (True, False)
 
 
 def test_an_unreviewed_run_says_that_the_judge_stands_alone(lead, run):
