@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import IO, Any, Final
 
 import django_filters
+from django import forms
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
@@ -22,6 +24,7 @@ USUAL_BODY: Final = 2 * 1024 * 1024
 LARGEST_BODY: Final = 32 * 1024 * 1024
 CHUNK: Final = 256 * 1024
 LONGEST_VALUE: Final = 300  # of a filter
+MOST_CHOICES: Final = 40  # that a message lists
 
 NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -124,11 +127,21 @@ def filter_problems(found: TenantFilterSet) -> Problem:
     """400 with what the form says."""
     return invalid(
         [
-            ((name if name != "__all__" else "",), str(message).rstrip(".").replace("This field", "it"))
-            for name, messages in found.errors.items()
-            for message in messages
+            ((name if name != "__all__" else "",), said(found.form.fields.get(name), wrong))
+            for name, wrongs in found.form.errors.as_data().items()
+            for one in wrongs
+            for wrong in one.error_list
         ]
     )
+
+
+def said(field: forms.Field | None, wrong: ValidationError) -> str:
+    """Words that follow the name of a parameter."""
+    if wrong.code == "invalid_choice" and isinstance(field, forms.ChoiceField):
+        choices: Any = field.choices
+        known = [str(value) for value, _ in choices if value]
+        return f"must be one of {', '.join(known)}" if len(known) <= MOST_CHOICES else "is not known here"
+    return " ".join(wrong.messages).rstrip(".").replace("This field", "it")
 
 
 def parameters_of(filters: type[TenantFilterSet]) -> list[Schema]:

@@ -1,3 +1,5 @@
+import html
+import json
 import re
 
 import pytest
@@ -113,3 +115,18 @@ def test_the_page_shows_every_operation_and_object_without_a_foreign_script(db):
     assert "curl \\\n  -H &quot;Authorization: Bearer $EVALHUB_TOKEN&quot; \\\n  http://testserver/api/runs/" in page
     assert re.findall(r'<script[^>]* src="(?!/static/)', page) == []
     assert not re.search(r' (style|on[a-z]+)="', page)
+
+
+def test_the_quick_start_is_followed_to_the_letter(api):
+    page = html.unescape(Client().get("/api/docs/").content.decode())
+    start = page[page.index('aria-label="Quick start"') : page.index('id="rules"')]
+    commands = re.findall(r"curl -X (\w+) http://testserver(\S+) .*?-d '(.*?)'", start, re.DOTALL)
+
+    answers = [api.call(method, path, json.loads(body)) for method, path, body in commands]
+
+    assert [(answer.status_code, path) for answer, (_, path, _) in zip(answers, commands, strict=True)] == [
+        (201, "/api/projects/"),
+        (201, "/api/runs/"),
+        (201, "/api/runs/nightly-42/results/"),
+        (200, "/api/runs/nightly-42/"),
+    ]

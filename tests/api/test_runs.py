@@ -206,6 +206,12 @@ def test_a_query_that_cannot_be_meant_is_refused(api, project, query, field):
     assert [name for name, _ in errors_of(response)] == [field]
 
 
+def test_a_choice_that_is_none_is_told_the_choices(api, project):
+    (wrong,) = errors_of(api.get("/api/runs/?status=sleeping"))
+
+    assert wrong == ("status", "must be one of active, queued, running, completed, partial, failed, cancelled")
+
+
 @pytest.mark.parametrize("cursor", ["x", "%00", "W10~abc", "~", "a" * 5000])
 def test_a_cursor_that_is_not_ours_is_refused(api, cursor):
     assert api.get(f"/api/runs/?cursor={cursor}").status_code == 400
