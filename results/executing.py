@@ -69,6 +69,7 @@ class Office:
     def __init__(self, caller: Caller, locks: Locks) -> None:
         self.caller, self.locks = caller, locks
         self.threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="shard")
+        self.is_closing = False  # what is under way ends, nothing new begins
 
     @classmethod
     async def open(cls) -> Office:
@@ -87,6 +88,11 @@ class Office:
         await self.caller.close()
         await self.locks.close()
         self.threads.shutdown(wait=False)
+
+    @classmethod
+    def begin_no_more(cls) -> None:
+        if cls._current is not None:
+            cls._current[1].is_closing = True
 
     @classmethod
     async def close_current(cls) -> None:
@@ -239,7 +245,7 @@ async def _ask(office: Office, work: Work) -> bool:
     until = time.monotonic() + TURN_SECONDS
 
     async def take_cases() -> None:
-        while left and desk.is_wanted and time.monotonic() < until:
+        while left and desk.is_wanted and not office.is_closing and time.monotonic() < until:
             asked = left.popleft()
             key = f"{work.run.pk}-{asked.case_id}-{asked.repetition}"
             answer = await converse(asker, asked, key=key, speaker=speaker_for(speaker, asked) if speaker else None)
@@ -473,7 +479,7 @@ async def _judge(office: Office, work: Work) -> bool:
         said = await work.bench.ask_models(evidence, transcript, None)
         return result, [*await office.in_thread(work.bench.apply_checks, evidence, None), *said]
 
-    while left and time.monotonic() < until:
+    while left and not office.is_closing and time.monotonic() < until:
         batch = [left.popleft() for _ in range(min(len(left), 20 if work.bench.asks_models else FLUSH_SIZE))]
         results = await office.in_thread(lambda ids: list(TestResult.objects.filter(pk__in=ids)), batch)
         judged = await asyncio.gather(*(one(result) for result in results))

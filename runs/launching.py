@@ -19,6 +19,7 @@ from evalhub.audit.models import record_event
 from evalhub.web.errors import Refused
 from runs.asking import MOST_RETRIES, USUAL_RETRIES, cannot_be_called
 from runs.configurations import evaluators_of
+from runs.judgeable import cannot_judge
 from runs.models import (
     Case,
     Category,
@@ -181,6 +182,7 @@ def launch(
         raise CannotLaunch(f"That would be {total:,} results, and {MOST_RESULTS:,} is the most of one run.")
     chosen, source = _evaluators_for(configuration, test_set, evaluators, [requirement for *_, requirement in planned])
     model = str(given.get("model") or "")[:300]
+    unable = [(shot["name"], cannot_judge(shot["who"], shot["definition"])) for shot in chosen]
     with transaction.atomic():
         run = open_run(
             configuration.project,
@@ -190,6 +192,7 @@ def launch(
             status=TestRun.Status.QUEUED,
             via=via,
             planned_count=total,
+            warnings=[f"“{evaluator}” does not judge here. {reason}" for evaluator, reason in unable if reason],
             **{"model": model, **fields},
             snapshot={
                 **snapshot_of(configuration),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from evalhub.management.drilling import drill
+from evalhub.management.drilling import Bot, Report, count, drill, set_up, start_worker
+from runs.launching import launch
+from runs.models import TestRun
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -21,3 +25,29 @@ def test_a_run_survives_a_database_that_goes_away():
 
     assert report.problems == []
     assert (report.results, report.evaluations, report.status) == (200, 600, "completed")
+
+
+def test_a_worker_that_is_told_to_stop_ends_what_is_under_way_and_loses_nothing():
+    with Bot(0.2, 0.0) as bot:
+        run = launch(set_up(bot.url, 200, concurrency=8, retries=2), by=None)
+        first = start_worker()
+        wait_until(lambda: TestRun.objects.get(pk=run.pk).result_count >= 40)
+        first.terminate()
+        stopped = first.wait(15)
+        between = TestRun.objects.get(pk=run.pk).result_count
+        second = start_worker()
+        wait_until(lambda: not TestRun.objects.get(pk=run.pk).is_active)
+        second.terminate()
+        second.wait(15)
+
+    report = Report()
+    count(run, 200, report)
+    assert (stopped, report.problems, bot.calls) == (0, [], 200)
+    assert between < 200
+
+
+def wait_until(reached, *, patience: float = 90.0) -> None:
+    until = time.monotonic() + patience
+    while not reached():
+        assert time.monotonic() < until
+        time.sleep(0.1)

@@ -69,6 +69,7 @@ class Command(BaseCommand):
                 try:
                     await asyncio.wait([worker, stopped], return_when=asyncio.FIRST_COMPLETED)
                     if not worker.done():
+                        Office.begin_no_more()
                         worker.cancel()
                     await asyncio.gather(worker, return_exceptions=True)
                     if not worker.cancelled() and (problem := worker.exception()) is not None:
