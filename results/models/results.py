@@ -135,6 +135,11 @@ class TestResult(Deletable):
             models.CheckConstraint(
                 condition=Q(machine_outcome__in=Outcome.values), name="result_machine_outcome_known"
             ),
+            models.CheckConstraint(condition=Q(reported_outcome__in=["", *Outcome.values]), name="result_word_known"),
+            models.CheckConstraint(condition=Q(human_verdict__in=["", *Outcome.values]), name="result_verdict_known"),
+            models.CheckConstraint(
+                condition=Q(review_state__in=["none", "open", "reviewed", "conflict"]), name="result_review_state_known"
+            ),
             models.CheckConstraint(
                 condition=Q(reviews_done__lte=F("reviews_required")), name="result_reviews_done_at_most_required"
             ),
@@ -313,6 +318,11 @@ class Evaluation(Tenant):
                 nulls_distinct=False,
                 name="evaluation_once",
             ),
+            models.CheckConstraint(condition=Q(source__in=["machine", "human"]), name="evaluation_source_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=["pending", "scored", "unscored", "error"]), name="evaluation_state_known"
+            ),
+            models.CheckConstraint(condition=Q(outcome__in=Outcome.values), name="evaluation_outcome_known"),
             models.CheckConstraint(
                 condition=Q(evaluator__isnull=False) | Q(source="human"), name="only_people_judge_the_whole"
             ),

@@ -130,6 +130,10 @@ class ReviewAssignment(Tenant):
                 name="one_open_assignment_per_reviewer_and_result",
             ),
             models.CheckConstraint(
+                condition=Q(state__in=["open", "started", "done", "declined", "withdrawn"]),
+                name="assignment_state_known",
+            ),
+            models.CheckConstraint(
                 condition=Q(finished_at__isnull=False) | ~Q(state="done"), name="done_assignment_has_finished_at"
             ),
             models.CheckConstraint(condition=Q(slot__gte=1), name="assignment_slot_from_one"),

@@ -1,7 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from results.models import Evaluation, Rollup, Step, TestResult
 from results.recording import RecordingError, record_results
@@ -209,3 +209,23 @@ def test_two_hundred_records_over_four_threads_are_counted_exactly():
     assert counters(run) == (200, 133, 67, 0, 0)
     assert recount(run.pk, repair=False) == []
     assert run.project.evaluators.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "column"),
+    [
+        (TestResult, "outcome"),
+        (TestResult, "machine_outcome"),
+        (TestResult, "reported_outcome"),
+        (TestResult, "human_verdict"),
+        (TestResult, "review_state"),
+        (Evaluation, "source"),
+        (Evaluation, "state"),
+        (Evaluation, "outcome"),
+    ],
+)
+def test_the_database_itself_refuses_words_that_nobody_knows(model, column):
+    record_results(make_run(), [ResultRecord(evaluations=[Judgement(evaluator="tone", value=1.0)])])
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        model.objects.update(**{column: "maybe"})
