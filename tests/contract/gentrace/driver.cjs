@@ -66,7 +66,7 @@ const own = {
   },
   uploadBuffer: (name, text) => g.uploadBuffer(name, Buffer.from(text)),
   uploadFile: (name, text) => g.uploadFile(new File([text], name, { type: "text/html" })),
-  exported: () => Object.keys(g).sort(),
+  exported: () => Object.keys(g).filter((name) => typeof g[name] === "function"),
 };
 
 async function make([name, args, keywords]) {

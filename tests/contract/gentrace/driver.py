@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import inspect
 import io
 import json
 import os
@@ -143,7 +144,7 @@ OWN = {
     "production_async": production_async,
     "upload_file": upload_file,
     "upload_bytes": lambda name, text: gentrace.upload_bytes(name, text.encode()),
-    "exported": lambda: sorted(name for name in vars(gentrace) if not name.startswith("_")),
+    "exported": lambda: [name for name, value in vars(gentrace).items() if name[0] != "_" and inspect.isroutine(value)],
 }
 
 
