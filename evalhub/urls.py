@@ -1,6 +1,6 @@
 from django.conf import settings
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
 from evalhub.demo.views import chat
@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", readyz, name="readyz"),
     path("api/", include("evalhub.compat.gentrace.urls")),
     path("api/", include("evalhub.api.urls")),
+    re_path(r"^rhesis(?:/|$)", include("evalhub.compat.rhesis.urls")),
     path("", include("evalhub.importers.urls")),
 ]
 

@@ -23,12 +23,12 @@ def add_judgements(result: TestResult, judgements: Sequence[Judgement], *, via: 
     added = []
     with settlement(result.run_id, [result.pk]) as settled:
         for judgement in judgements:
-            row = _row_of(judgement, described, result, via)
+            row = row_of(judgement, described, result, via)
             added.append(settled.add(row))
     return added
 
 
-def _row_of(judgement: Judgement, described: dict[str, Evaluator], result: TestResult, via: str) -> Evaluation:
+def row_of(judgement: Judgement, described: dict[str, Evaluator], result: TestResult, via: str) -> Evaluation:
     named = judgement.evaluator
     assert named is not None  # whole-result verdicts are reviews
     if isinstance(named, EvaluatorSpec):

@@ -228,7 +228,7 @@ class _Desk:
     ) -> tuple[Counted, tuple[Any, ...]]:
         inputs = record.inputs or (case.inputs if case else {})
         expected = record.expected if record.expected is not None or case is None else case.expected
-        input_text, output_text = text_of(inputs), text_of(record.output) or _last_answer(record.conversation)
+        input_text, output_text = text_of(inputs), text_of(record.output) or last_answer(record.conversation)
         tokens = record.tokens if record.tokens is not None else tokens_of(record.usage)
         human = [j for j in record.evaluations if j.source == Evaluation.Source.HUMAN and j.state != "pending"]
         pending = any(j.source == Evaluation.Source.HUMAN and j.state == "pending" for j in record.evaluations)
@@ -262,8 +262,8 @@ class _Desk:
             repetition,
             position,
             (record.name or (case.name if case else ""))[:300],
-            _one_line(input_text),
-            _one_line(output_text or record.error),
+            one_line(input_text),
+            one_line(output_text or record.error),
             f"{input_text}\n{output_text}"[:SEARCHABLE],
             json_text(inputs),
             None if expected is None else json_text(expected),
@@ -457,7 +457,7 @@ def _plain_spec(judgement: Judgement) -> EvaluatorSpec:
     return EvaluatorSpec(name=str(judgement.evaluator), value_type=kind, who=who, threshold=judgement.threshold)
 
 
-def _last_answer(conversation: Iterable[dict[str, Any]]) -> str:
+def last_answer(conversation: Iterable[dict[str, Any]]) -> str:
     answer = ""
     for turn in conversation:
         for message in turn.get("messages") or ():
@@ -466,7 +466,7 @@ def _last_answer(conversation: Iterable[dict[str, Any]]) -> str:
     return answer
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return " ".join(text[: 2 * PREVIEW].split())[:PREVIEW]
 
 

@@ -59,7 +59,7 @@ def submit_review(
         if locked is None or locked.deleted_at is not None:
             raise ReviewConflict("This result is gone.")
         _retire(settled, locked, reviewer, replaces)
-        assignment = _finish_assignment(locked, reviewer, assignment)
+        assignment = finish_assignment(locked, reviewer, assignment)
         review = Review.objects.create(
             organization_id=locked.organization_id,
             result=locked,
@@ -84,7 +84,7 @@ def submit_review(
                 )
             )
         for correction in corrections:
-            _keep_correction(settled, locked, review, correction)
+            keep_correction(settled, locked, review, correction)
         if assignment is not None:
             recount_reviews(settled, [locked.pk])
         note(
@@ -112,7 +112,7 @@ def withdraw_review(review: Review, *, by: By | None = None) -> None:
         for row in settled.rows[review.result_id]:
             if row.review_id and row.author_id == review.reviewer_id and row.withdrawn_at is None:
                 settled.change(row, is_current=previous is not None and row.review_id == previous.pk)
-        _reopen(review)
+        reopen_assignment(review)
         Review.objects.filter(pk=review.pk).update(
             is_current=False, assignment=None, withdrawn_at=timezone.now(), updated_at=timezone.now()
         )
@@ -127,7 +127,7 @@ def _previous(review: Review) -> Review | None:
     return same.exclude(pk=review.pk).order_by("-created_at", "-id").first()
 
 
-def _reopen(review: Review) -> None:
+def reopen_assignment(review: Review) -> None:
     """What the assignment asked for is missing again; what was written is its draft."""
     rounds = ReviewRound.objects.filter(state=ReviewRound.State.OPEN)
     done = ReviewAssignment.objects.filter(review=review, state=ReviewAssignment.State.DONE, round__in=rounds)
@@ -152,7 +152,7 @@ def _retire(settled: Settlement, result: TestResult, by: User, replaces: Review 
             settled.change(row, is_current=False)
 
 
-def _finish_assignment(result: TestResult, by: User, named: ReviewAssignment | None) -> ReviewAssignment | None:
+def finish_assignment(result: TestResult, by: User, named: ReviewAssignment | None) -> ReviewAssignment | None:
     """The result's lock is held, so nobody else changes its assignments meanwhile."""
     # Locked, or a lease that runs out right now could be taken over by somebody else meanwhile.
     open_ones = ReviewAssignment.objects.filter(result=result, reviewer=by).open().select_for_update(no_key=True)
@@ -171,7 +171,8 @@ def _finish_assignment(result: TestResult, by: User, named: ReviewAssignment | N
     return found
 
 
-def _keep_correction(settled: Settlement, result: TestResult, review: Review, correction: Correction) -> None:
+def keep_correction(settled: Settlement, result: TestResult, review: Review, correction: Correction) -> Evaluation:
+    """The correction as the reviewer's evaluation: the answer to a pending one, else a new one."""
     evaluator = correction.evaluator
     value, passed = correction.value, correction.passed
     if value is None and correction.label is not None:
@@ -205,16 +206,15 @@ def _keep_correction(settled: Settlement, result: TestResult, review: Review, co
         if row.source == Evaluation.Source.HUMAN
     )
     if pending is not None and not mine:
-        settled.change(pending, author_id=review.reviewer_id, review_id=review.pk, **answer)
-    else:
-        settled.add(
-            Evaluation(
-                result=result,
-                evaluator=evaluator,
-                turn=correction.turn,
-                source=Evaluation.Source.HUMAN,
-                author_id=review.reviewer_id,
-                review=review,
-                **answer,
-            )
+        return settled.change(pending, author_id=review.reviewer_id, review_id=review.pk, **answer)
+    return settled.add(
+        Evaluation(
+            result=result,
+            evaluator=evaluator,
+            turn=correction.turn,
+            source=Evaluation.Source.HUMAN,
+            author_id=review.reviewer_id,
+            review=review,
+            **answer,
         )
+    )

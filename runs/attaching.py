@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID
 
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 
 from evalhub.accounts.actor import Actor
 from evalhub.audit.models import record_event
@@ -38,3 +40,12 @@ def attach(file: UploadedFile, entity_type: str, entity_id: UUID, *, by: Actor) 
     attachment.save()
     record_event("attachment.added", attachment, by=by, filename=name, size=size)
     return attachment
+
+
+def detach(attachment: Attachment, *, by: Actor) -> None:
+    """Forget the file; what is on the disk goes when that is certain."""
+    with transaction.atomic():
+        record_event("attachment.deleted", attachment, by=by, filename=attachment.filename)
+        attachment.delete()
+        if attachment.file.name:
+            transaction.on_commit(partial(attachment.file.storage.delete, attachment.file.name))

@@ -30,7 +30,22 @@ from results.models import Feedback, ReviewAssignment, TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord, StepRecord
 from results.reviewing import submit_review
-from runs.models import Attachment, Comment, Folder, Import, Prompt, Requirement, SavedView, Tag, Task, Variant
+from runs.models import (
+    Attachment,
+    CaseVerdict,
+    Category,
+    Comment,
+    Folder,
+    Import,
+    Lookup,
+    Prompt,
+    Requirement,
+    SavedView,
+    Tag,
+    Task,
+    Topic,
+    Variant,
+)
 from tests.factories import (
     make_case,
     make_configuration,
@@ -58,6 +73,7 @@ OPEN = {  # what a stranger to everything may ask, and why
     "api:schema": "the same for everybody",
     "api:nowhere": "404 for everybody",
     "gentrace:nowhere": "404 for everybody",
+    "rhesis:health": "says that the server answers",
     "accounts:login": "the way in",
     "accounts:logout": "the way out",
     "accounts:invitation-accept": "its secret is the key",
@@ -78,7 +94,7 @@ class Address:
         if operations is not None:
             operation = operations.get(method)
             return None if operation is None else operation.action or PUBLIC
-        if self.name.startswith("gentrace:"):
+        if self.name.startswith(("gentrace:", "rhesis:")):
             return "bearer" if method in self.view.methods else None
         return getattr(self.view, "requires", None)
 
@@ -151,9 +167,16 @@ def ours(db: None) -> World:
     tag = Tag.objects.create(**owned, name=CANARY)
     folder = Folder.objects.create(**owned, name=CANARY)
     attachment = Attachment.objects.create(**owned, entity_type="project", entity_id=project.pk, filename=CANARY)
-    Requirement.objects.create(**owned, name=CANARY)
-    Prompt.objects.create(**owned, content=CANARY)
-    Task.objects.create(**owned, title=CANARY)
+    words = {
+        "requirement": Requirement.objects.create(**owned, name=CANARY),
+        "category": Category.objects.create(**owned, name=CANARY),
+        "topic": Topic.objects.create(**owned, name=CANARY),
+        "prompt": Prompt.objects.create(**owned, content=CANARY),
+        "task": Task.objects.create(**owned, title=CANARY),
+        "status": Lookup.objects.create(**owned, family="status:Test", name=CANARY),
+        "value": Lookup.objects.create(**owned, family="Mood", name=CANARY),
+    }
+    CaseVerdict.objects.create(**owned, case=case, author=admin, passed=False, comment=CANARY)
     AuditEvent.objects.create(organization=organization, user=admin, action="tried", entity_label=CANARY)
     assignment = round_.assignments.get()
     rows = {
@@ -161,7 +184,7 @@ def ours(db: None) -> World:
         "configuration": configuration, "run": run, "result": first, "round": round_, "assignment": assignment,
         "review": review, "token": token, "import": entry, "comment": comment, "view": view,
         "invitation": invitation, "feedback": feedback, "tag": tag, "folder": folder, "attachment": attachment,
-        "membership": admin.memberships.get(), "member": admin,
+        "membership": admin.memberships.get(), "member": admin, "verdict": review.evaluations.get(), **words,
     }  # fmt: skip
     return World(organization, admin, rows)
 
@@ -174,10 +197,33 @@ NOUNS = {  # where the name of an address says less than its variable needs
     "gentrace:dataset": "test_set",
     "gentrace:run": "result",
     "gentrace:feedback": "feedback",
+    "rhesis:test-set": "test_set",
+    "rhesis:test": "case",
+    "rhesis:metric": "evaluator",
+    "rhesis:annotation": "verdict",
+    "rhesis:behavior": "requirement",
+    "rhesis:entity": "run",
+    "rhesis:file": "attachment",
+    "rhesis:user": "member",
+    "rhesis:value": "value",
     "runs:attachment": "attachment",
     "api:launch": "configuration",
     "imports:": "import",
 }
+
+
+PATTERNS = {  # pieces of regular expressions, and what they match
+    "(?:/|$)": "/",
+    "/?$": "",
+    "(?:requirements|behaviors)": "requirements",
+    "^(?:/)*": "",
+    "^/*": "",
+    "^": "",
+    "$": "",
+    "v[1-4](?:/.*)?": "v1/none",
+    ".*": "none",
+}
+RHESIS_NOUNS = {"review": "verdict", "metric": "evaluator", "endpoint": "endpoint", "tag_ident": "tag"}
 
 
 def path_to(address: Address, rows: dict[str, Any]) -> str:
@@ -186,9 +232,9 @@ def path_to(address: Address, rows: dict[str, Any]) -> str:
     for name in address.names:
         value = value_for(address, name, rows)
         path = re.sub(rf"<(?:\w+:)?{name}>|\(\?P<{name}>[^)]*\)", value, path, count=1)
-    return "/" + path.replace("^(?:/)*", "").replace("^/*", "").replace("^", "").replace("$", "").replace(
-        "v[1-4](?:/.*)?", "v1/none"
-    )
+    for pattern, example in PATTERNS.items():
+        path = path.replace(pattern, example)
+    return "/" + path
 
 
 def value_for(address: Address, name: str, rows: dict[str, Any]) -> str:
@@ -196,6 +242,12 @@ def value_for(address: Address, name: str, rows: dict[str, Any]) -> str:
         return "not-a-secret"
     if name == "position":
         return "1"
+    if name == "emoji":
+        return "x"
+    if name == "kind":
+        return "TestResult" if address.name == "rhesis:result-annotations" else "TestRun"
+    if name in RHESIS_NOUNS and address.name.startswith("rhesis:"):
+        return str(rows[RHESIS_NOUNS[name]].pk)
     noun = name.removesuffix("_id")
     if noun in ("id", "pk", "ident"):
         match = next((noun for start, noun in NOUNS.items() if address.name.startswith(start)), None)
@@ -218,7 +270,7 @@ def person(organization: Organization, role: str) -> tuple[Client, str]:
 def ask(client: Client, method: str, address: Address, path: str, token: str = "", **headers: str) -> Any:
     PerToken.allowance.full_at.clear()
     cache.clear()
-    if path.startswith("/api/"):
+    if path.startswith(("/api/", "/rhesis/")):
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return Client().generic(method, path, b"{}", content_type="application/json", headers=headers)
@@ -458,6 +510,27 @@ FOREIGN_BODIES: dict[str, Callable[[dict[str, Any], World], dict[str, Any]]] = {
     },
     "/api/v2/evaluations/bulk": lambda own, w: {
         "data": [{"evaluatorId": str(w.rows["evaluator"].pk), "runId": str(w.rows["result"].pk), "evalValue": 1}]
+    },
+    "/rhesis/test_runs": lambda own, w: {"test_configuration_id": str(w.rows["configuration"].pk)},
+    "/rhesis/test_results": lambda own, w: {"test_configuration_id": str(w.rows["configuration"].pk)},
+    "/rhesis/test_configurations/": lambda own, w: {"endpoint_id": str(w.rows["endpoint"].pk)},
+    "/rhesis/test_sets/bulk": lambda own, w: {"name": "x", "project_id": str(w.rows["project"].pk)},
+    "/rhesis/tests": lambda own, w: {"prompt_id": str(w.rows["prompt"].pk)},
+    "/rhesis/metrics": lambda own, w: {"name": "x", "project_id": str(w.rows["project"].pk)},
+    "/rhesis/annotations": lambda own, w: {
+        "entity_type": "TestResult",
+        "entity_id": str(w.rows["result"].pk),
+        "status_id": "passed",
+    },
+    "/rhesis/comments": lambda own, w: {
+        "entity_type": "TestRun",
+        "entity_id": str(w.rows["run"].pk),
+        "content": "x",
+    },
+    "/rhesis/tasks": lambda own, w: {"title": "x", "status_id": "open", "assignee_id": str(w.admin.pk)},
+    "/rhesis/preflight-checks": lambda own, w: {
+        "test_set_id": str(w.rows["test_set"].pk),
+        "endpoint_id": str(w.rows["endpoint"].pk),
     },
     "/api/v2/feedback": lambda own, w: {
         "pipelineRunId": str(w.rows["result"].pk),

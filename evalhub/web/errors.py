@@ -37,6 +37,9 @@ def answer(request: HttpRequest, status: int, title: str, text: str, *, alone: b
     number = current_request_id.get() or ""
     if request.path.startswith("/api/"):
         response = problem(status, text, request_id=number)
+    elif request.path.startswith("/rhesis/"):  # its SDK reads this key
+        said = {"detail": text, "request_id": number}
+        response = HttpResponse(dumps(said), status=status, content_type="application/json")
     else:
         values = {"status": status, "heading": title, "text": text, "request_id": number}
         template = "errors/fragment.html" if wants_fragment(request) else f"errors/{'alone' if alone else 'page'}.html"

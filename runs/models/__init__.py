@@ -1,6 +1,17 @@
 from runs.models.cases import Case, CaseRevision, Category, Prompt, Requirement, TestSet, TestSetCase, Topic
 from runs.models.evaluators import Evaluator, EvaluatorVersion
-from runs.models.notes import Attachment, Comment, EntityType, IdempotencyKey, Import, SavedView, Tag, Task
+from runs.models.notes import (
+    Attachment,
+    CaseVerdict,
+    Comment,
+    EntityType,
+    IdempotencyKey,
+    Import,
+    Lookup,
+    SavedView,
+    Tag,
+    Task,
+)
 from runs.models.projects import Endpoint, Folder, Project
 from runs.models.runs import ConfigurationEvaluator, Shard, TestConfiguration, TestRun, TestSetEvaluator, Variant
 
@@ -8,6 +19,7 @@ __all__ = [
     "Attachment",
     "Case",
     "CaseRevision",
+    "CaseVerdict",
     "Category",
     "Comment",
     "ConfigurationEvaluator",
@@ -18,6 +30,7 @@ __all__ = [
     "Folder",
     "IdempotencyKey",
     "Import",
+    "Lookup",
     "Project",
     "Prompt",
     "Requirement",

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from evalhub.accounts.tenancy import Named, Tenant, TenantQuerySet
+from runs.models.cases import Case
 from runs.models.projects import Project
 
 
@@ -34,6 +35,23 @@ class Tag(Named):
         constraints = [
             *Named.Meta.constraints,
             models.UniqueConstraint(fields=["organization", "name"], name="tag_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Lookup(Named):
+    """A word of the organisation's own beside those in code: a status, or a value of one of Rhesis' lists."""
+
+    family = models.CharField(max_length=80, help_text="status:Test, status:General, or the list's name.")
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+
+    class Meta(Named.Meta):
+        constraints = [
+            *Named.Meta.constraints,
+            models.UniqueConstraint(fields=["organization", "family", "name"], name="lookup_name_once"),
         ]
 
     def __str__(self) -> str:
@@ -95,6 +113,28 @@ class Task(Named):
 
     def __str__(self) -> str:
         return self.title
+
+
+class CaseVerdict(Named):
+    """What a person says of a case itself, whatever any run made of it (Rhesis: an annotation of a test)."""
+
+    deleted_paths = ("deleted_at", "case__deleted_at", "case__project__deleted_at")
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="verdicts")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    passed = models.BooleanField(null=True, help_text="Null: cannot tell.")
+    comment = models.TextField(blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(Named.Meta):
+        indexes = [models.Index(fields=["case", "-created_at"], name="verdict_newest_of_case")]
+
+    def __str__(self) -> str:
+        return self.comment[:80]
 
 
 class Attachment(OfEntity):
