@@ -26,6 +26,7 @@ Row = Mapping[str, Any]
 
 WHO = {"ai": "AI", "heuristic": "HEURISTIC", "human": "HUMAN", "classifier": "CLASSIFIER"}
 VALUE_TYPES = {"label": "ENUM", "percentage": "PERCENTAGE", "number": "PERCENTAGE"}
+MOST_INTEGER = 2**50  # far from where JavaScript's integers end
 #: What an entry of each type that the clients know must hold.
 METADATA_TYPES: dict[str, dict[str, type]] = {
     "string": {"value": str},
@@ -114,6 +115,10 @@ def is_typed(entry: Any) -> bool:
 def as_string(entry: Any) -> dict[str, str]:
     value = entry.get("value") if isinstance(entry, dict) and set(entry) == {"type", "value"} else entry
     return {"type": "string", "value": as_text(value) or ""}
+
+
+def as_integer(value: float) -> int:
+    return round(max(min(value, MOST_INTEGER), 0))
 
 
 def as_text(value: Any) -> str | None:
@@ -345,7 +350,7 @@ def billing(usage_json: str) -> dict[str, int]:
             for direction in ("input", "output"):
                 number = counts.get(direction)
                 if isinstance(number, int | float):
-                    sums[f"billing{name}{direction.title()}Tokens"] += int(number)
+                    sums[f"billing{name}{direction.title()}Tokens"] += as_integer(number)
     return sums
 
 
@@ -377,7 +382,7 @@ def as_run(result: Row, steps: list[Row]) -> dict[str, Any]:
             "modelParams": as_object(step["parameters_json"]),
             "inputs": as_object(step["inputs_json"]),
             "outputs": as_object(step["outputs_json"]),
-            "elapsedTime": round(step["latency_ms"] or 0),
+            "elapsedTime": as_integer(step["latency_ms"] or 0),
             "startTime": say.time(begun),
             "endTime": say.time(step["finished_at"] or later(begun, step["latency_ms"])),
             "cost": step["cost"] or 0,

@@ -1,0 +1,196 @@
+"""What Gentrace's clients see of results that came in through other doors, and what a key may."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client, override_settings
+
+from evalhub.accounts.models import Organization
+from evalhub.accounts.rights import Role, Scope
+from evalhub.api.authentication import PerToken
+from results.models import Evaluation, TestResult
+from results.recording import record_results
+from results.records import Judgement, ResultRecord, StepRecord
+from runs.models import Evaluator, TestRun
+from tests.factories import (
+    make_evaluator,
+    make_organization,
+    make_project,
+    make_result,
+    make_run,
+    make_token,
+    make_user,
+)
+
+pytestmark = pytest.mark.django_db
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def full_allowance() -> None:
+    PerToken.allowance.full_at.clear()
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return make_organization()
+
+
+@pytest.fixture
+def ask(organization: Organization) -> Ask:
+    """ask(method, path, body): the status and the JSON that a key of a lead gets."""
+    return asking(organization)
+
+
+def asking(organization: Organization, role: str = Role.LEAD, scopes: list[str] | None = None) -> Ask:
+    token = make_token(make_user(organization, role), organization, scopes or list(Scope.values))
+
+    def ask(method: str, path: str, body: Any = None, agent: str = "") -> tuple[int, Any]:
+        answer = Client().generic(
+            method,
+            f"/api/{path}",
+            json.dumps(body or {}).encode(),
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {token}", "User-Agent": agent},
+        )
+        raw = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        return answer.status_code, json.loads(raw)
+
+    return ask
+
+
+def test_a_result_without_a_case_is_shown_as_a_case_of_its_own(organization: Organization, ask: Ask) -> None:
+    run = make_run(make_project(organization))
+    result = make_result(run, case=None, name="a chat", inputs={"q": 1}, expected={"a": 1})
+
+    _, found = ask("GET", f"v1/test-result/{run.pk}")
+
+    (shown,) = found["runs"]
+    assert shown["caseId"] == shown["case"]["id"] == str(result.pk)
+    assert shown["case"]["datasetId"] == found["pipeline"]["goldenDatasetId"]
+    assert (shown["case"]["name"], shown["case"]["inputs"], shown["case"]["expectedOutputs"]) == (
+        "a chat",
+        {"q": 1},
+        {"a": 1},
+    )
+
+
+def test_whatever_judged_is_among_the_evaluators(organization: Organization, ask: Ask) -> None:
+    project = make_project(organization)
+    template = Evaluator.objects.create(organization=organization, name="template", threshold=0.5)
+    deleted, unused = make_evaluator(project), make_evaluator(project)
+    run = make_run(project)
+    make_result(run, evaluations=[Judgement(evaluator=template, value=1.0), Judgement(evaluator=deleted, value=0.5)])
+    deleted.mark_deleted()
+
+    _, found = ask("GET", f"v1/test-result/{run.pk}")
+
+    listed = {one["id"]: one["pipelineId"] for one in found["pipeline"]["evaluators"]}
+    assert listed == {str(one.pk): str(project.pk) for one in (template, deleted, unused)}
+    assert {one["evaluatorId"] for one in found["runs"][0]["evaluations"]} <= listed.keys()
+
+
+def test_stored_values_of_any_shape_are_objects_on_the_wire(organization: Organization, ask: Ask) -> None:
+    run = make_run(make_project(organization))
+    step = StepRecord(name="s", latency_ms=1e300)
+    (recorded,) = record_results(run, [ResultRecord(output={"a": 1}, latency_ms=1e300, steps=[step])])
+    result = TestResult.objects.get(pk=recorded.id)
+    result.steps.update(inputs=["x"], outputs="y", parameters=7)
+    TestResult.objects.filter(pk=result.pk).update(output=[1, 2])
+
+    status, found = ask("GET", f"v1/test-result/{run.pk}")
+
+    (shown,) = found["runs"][0]["steps"]
+    assert status == 200
+    assert (shown["inputs"], shown["outputs"], shown["modelParams"]) == ({"value": ["x"]}, {"value": "y"}, {"value": 7})
+    assert ask("GET", f"v2/runs/{result.pk}")[0] == 200
+
+
+def test_tokens_of_judges_are_billed_by_their_family(organization: Organization, ask: Ask) -> None:
+    project = make_project(organization)
+    usage = {
+        "gpt-4o": {"input": 10, "output": 1},
+        "gpt-4-turbo": {"input": 5, "output": 2},
+        "gpt-3.5-turbo": {"input": 7},
+        "other": {"input": 100},
+        "gpt-4-odd": "text",
+    }
+    run = make_run(project)
+    make_result(run, evaluations=[Judgement(evaluator=make_evaluator(project), value=0.1, usage=usage)])
+
+    _, found = ask("GET", f"v1/test-result/{run.pk}")
+
+    (shown,) = found["runs"][0]["evaluations"]
+    billed = {key: value for key, value in shown.items() if key.startswith("billing")}
+    assert billed == {
+        "billingGpt4InputTokens": 15,
+        "billingGpt4OutputTokens": 3,
+        "billingGpt35InputTokens": 7,
+        "billingGpt35OutputTokens": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.0, "0"), (1.0, "1"), (0.1 + 0.2, "0.30000000000000004"), (-2.5, "-2.5"), (1e300, "1e+300")]
+)
+def test_values_are_texts_that_lose_nothing(organization: Organization, ask: Ask, value: float, said: str) -> None:
+    run = make_run(make_project(organization))
+    make_result(run, evaluations=[Judgement(evaluator=make_evaluator(run.project, value_type="number"), value=value)])
+
+    _, for_node = ask("GET", f"v1/test-result/{run.pk}")
+    _, for_python = ask("GET", f"v1/test-result/{run.pk}", agent="OpenAPI-Generator/1.0.0/python")
+
+    assert for_node["runs"][0]["evaluations"][0]["evalValue"] == said
+    assert for_python["runs"][0]["evaluations"][0]["evalValue"] == value
+
+
+def test_hidden_runs_are_no_test_results(organization: Organization, ask: Ask) -> None:
+    run = make_run(make_project(organization), kind=TestRun.Kind.PRODUCTION, status="completed")
+
+    for method, path in (
+        ("GET", f"v1/test-result/{run.pk}"),
+        ("POST", f"v1/test-result/{run.pk}"),
+        ("GET", f"v1/test-result/status?id={run.pk}"),
+        ("GET", f"v2/evaluations?resultId={run.pk}"),
+    ):
+        assert ask(method, path, {"testRuns": []})[0] == 404
+
+
+def test_withdrawn_judgements_are_not_told(organization: Organization, ask: Ask) -> None:
+    run = make_run(make_project(organization))
+    make_result(run, evaluations=[Judgement(evaluator=make_evaluator(run.project), value=0.1)])
+    Evaluation.objects.update(withdrawn_at="2026-01-01T00:00:00Z", is_current=False)
+
+    assert ask("GET", f"v1/test-result/{run.pk}")[1]["runs"][0]["evaluations"] == []
+    assert ask("GET", f"v1/test-result/status?id={run.pk}")[1]["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("role", "scopes"), [(Role.VIEWER, None), (Role.REVIEWER, None), (Role.ADMIN, ["read"]), (Role.ADMIN, ["review"])]
+)
+def test_who_may_not_record_changes_nothing(organization: Organization, role: str, scopes: list[str] | None) -> None:
+    project = make_project(organization)
+    ask = asking(organization, role, scopes)
+    body = {"pipelineSlug": project.slug, "name": "x", "inputs": {}, "testRuns": [], "data": []}
+
+    statuses = {
+        path: ask("POST", path, body)[0]
+        for path in ("v1/test-case", "v1/test-result", "v1/test-result-simple", "v1/run", "v2/datasets",
+                     "v2/evaluations/bulk", "v1/feedback", "v2/feedback", "v1/files/upload")
+    }  # fmt: skip
+
+    assert set(statuses.values()) == {403}
+    assert ask("GET", "v1/pipelines")[0] == 200
+    assert TestRun.objects.count() == 0
+
+
+def test_a_key_that_asks_too_often_has_to_wait(organization: Organization, ask: Ask) -> None:
+    with override_settings(API_REQUESTS_PER_MINUTE=2):
+        statuses = [ask("GET", "v1/pipelines")[0] for _ in range(3)]
+
+    assert statuses == [200, 200, 429]
