@@ -8,7 +8,7 @@ from results.models import Evaluation, TestResult
 from results.recording import score_evaluation
 from results.records import Judgement
 from results.settling import settlement
-from runs.evaluators import EvaluatorSpec, ensure_evaluators
+from runs.evaluators import EvaluatorSpec, ensure_evaluators, fitting_name
 from runs.models import Evaluator
 
 
@@ -33,7 +33,7 @@ def row_of(judgement: Judgement, described: dict[str, Evaluator], result: TestRe
     assert named is not None  # whole-result verdicts are reviews
     if isinstance(named, EvaluatorSpec):
         named = named.name
-    evaluator = described[named] if isinstance(named, str) else named
+    evaluator = described[fitting_name(named)] if isinstance(named, str) else named
     row = Evaluation(
         result=result,
         evaluator=evaluator,

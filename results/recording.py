@@ -22,7 +22,7 @@ from results.outcomes import standing_of
 from results.records import Judgement, ResultRecord
 from results.tallies import Counted, RollupKey, RollupShift, Shift, counts_in_rollup, shift_locked_run, shift_rollups
 from runs.cases import CaseSpec, ensure_cases
-from runs.evaluators import EvaluatorSpec, ensure_evaluators
+from runs.evaluators import EvaluatorSpec, ensure_evaluators, fitting_name
 from runs.models import Case, Evaluator, TestRun, Variant
 
 PREVIEW = 300
@@ -357,7 +357,7 @@ class _Desk:
         if isinstance(evaluator, EvaluatorSpec):
             return self.evaluators[evaluator.name]
         if isinstance(evaluator, str):
-            return self.evaluators[evaluator]
+            return self.evaluators[fitting_name(evaluator)]
         return evaluator
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from evalhub.accounts.actor import Actor
 from evalhub.audit.models import record_event
 from runs.changing import apply_changes, locked, save_changes
 from runs.models import Evaluator, EvaluatorVersion, Project
+
+LONGEST_NAME = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +33,16 @@ class EvaluatorSpec:
     max_score: float | None = None
     weight: float = 1
     definition: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name = fitting_name(self.name)
+
+
+def fitting_name(name: str) -> str:
+    """A sender's name as it is stored: an endless one ends in a digest of the whole, so that it stays its own."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 10]}… {hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def ensure_evaluators(
@@ -100,7 +113,7 @@ def _made_from(spec: EvaluatorSpec, project: Project, origin: str) -> Evaluator:
         organization_id=project.organization_id,
         project=project,
         origin=origin,
-        name=spec.name[:200],
+        name=spec.name,
         description=spec.description,
         who=spec.who,
         value_type=spec.value_type,

@@ -199,7 +199,7 @@ class TestRun(Deletable):
             models.UniqueConstraint(fields=["project", "number"], name="run_number_once"),
             models.UniqueConstraint(
                 fields=["project", "configuration", "kind", "day"],
-                condition=~Q(kind="test"),
+                condition=~Q(kind="test") & Q(deleted_at__isnull=True),
                 nulls_distinct=False,
                 name="one_hidden_run_a_day",
             ),

@@ -172,6 +172,18 @@ def test_integers_beyond_64_bits_survive():
     assert result.attributes == {"big": 12345678901234567890123}
 
 
+def test_evaluators_with_endless_names_are_kept_apart_and_found_again():
+    names = ["x" * 300, "x" * 300 + "y"]
+    judged = [Judgement(evaluator=name, value=1.0) for name in names]
+    run = make_run()
+
+    record_results(run, [ResultRecord(evaluations=judged)])
+    record_results(run, [ResultRecord(evaluations=[Judgement(evaluator=EvaluatorSpec(name=names[0]), value=0.0)])])
+
+    assert sorted(Rollup.objects.filter(run=run).values_list("scored", flat=True)) == [1, 2]
+    assert {len(name) for name in Evaluation.objects.values_list("evaluator__name", flat=True)} == {200}
+
+
 def test_all_stored_numbers_are_what_the_rows_say():
     run = make_run()
     case = make_case(run.project).pk

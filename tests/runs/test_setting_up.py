@@ -1,6 +1,8 @@
 """The verbs of projects, test sets, cases, evaluators, endpoints and configurations."""
 
 import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from evalhub.accounts.rights import Role
 from evalhub.audit.models import AuditEvent
@@ -20,6 +22,7 @@ from runs.cases import (
 from runs.configurations import change_configuration, create_configuration, evaluators_of
 from runs.endpoints import change_endpoint, create_endpoint, is_same_origin
 from runs.evaluators import change_evaluator, create_evaluator
+from runs.launching import open_run
 from runs.models import Case, Project, TestSet
 from runs.projects import change_project, create_project
 from tests.factories import (
@@ -284,3 +287,14 @@ def test_events_name_who_did_it():
         project.pk,
         "Bot",
     )
+
+
+def test_a_deleted_day_of_production_calls_makes_room_for_another():
+    project = make_project()
+    facts = {"name": "Production calls", "via": "gentrace", "kind": "production", "day": timezone.now().date()}
+
+    open_run(project, **facts).mark_deleted()
+
+    assert open_run(project, **facts).deleted_at is None
+    with pytest.raises(IntegrityError), transaction.atomic():
+        open_run(project, **facts)
