@@ -53,7 +53,11 @@ class AssignForm(forms.Form):
     )
     overlap = forms.ChoiceField(label="Second opinion", choices=OVERLAPS, initial="1:100")
     due_at = forms.DateTimeField(
-        label="Due", required=False, widget=LocalDateTimeInput, input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+        label="Due",
+        required=False,
+        widget=LocalDateTimeInput,
+        input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+        help_text="In UTC, as all times here.",
     )
     rubric = forms.CharField(
         label="Rubric",

@@ -502,12 +502,16 @@ def pairs_in(query: QueryDict) -> list[tuple[str, str]]:
     return [(name, value) for name, values in query.lists() for value in values]
 
 
+SEARCHED: Final = "searched: the first 2,000 characters of inputs and output"
+
+
 def counted(total: RowCount, whole: int | None, found: ResultFilter) -> str:
     """12 of 420 results · worst first"""
     number = formats.count(total.value, about=not total.exact)
     if whole is not None and total.value != whole:
         number += f" of {formats.count(whole)}"
-    return f"{number} result{'' if total.value == 1 and number == '1' else 's'} · {SORT_WORDS[found.sorted_by]}"
+    words = f"{number} result{'' if total.value == 1 and number == '1' else 's'} · {SORT_WORDS[found.sorted_by]}"
+    return f"{words} · {SEARCHED}" if whole is None or found.values.get("q") else words
 
 
 def list_query(query: QueryDict) -> QueryDict:
@@ -555,7 +559,7 @@ def result_list(request: MemberRequest) -> HttpResponse:
         "chips": chips,
         "chosen": chosen,
         "filters_url": f"{reverse('results:result-filters')}?{list_query(request.GET).urlencode()}",
-        "counted": f"{counted(total, None, found)} · searched: the first 2,000 characters of inputs and output",
+        "counted": counted(total, None, found),
         "nothing_text": nothing_found(found, len(chips)),
         "has_variants": any(row["variant_id"] for row in page.rows),
         "has_repetitions": any(row["repetition"] > 1 for row in page.rows),

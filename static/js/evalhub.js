@@ -483,13 +483,18 @@
 
   /* Fragments replace rows while one is open, ticked or has the focus. */
   let focusedRow = null;
+  let focusedKey = null; // of a control in the drawer, whose content a verdict replaces
   document.addEventListener("htmx:before:swap", () => {
     focusedRow = document.activeElement?.closest?.("[data-row]")?.id ?? null;
+    if (document.activeElement?.closest?.(".drawer")) focusedKey = document.activeElement.dataset.key ?? "";
   });
   document.addEventListener("htmx:after:swap", (event) => {
     const target = event.detail.ctx?.target;
     const row = focusedRow && document.getElementById(focusedRow);
-    if (row && (document.activeElement === document.body || !document.activeElement)) linkOf(row)?.focus();
+    const lost = document.activeElement === document.body || !document.activeElement;
+    if (row && lost) linkOf(row)?.focus();
+    else if (lost && focusedKey !== null) focusInDrawer(focusedKey);
+    focusedKey = null;
     countAll();
     const list = $("[data-list][data-drawer]");
     const id = new URL(location.href).searchParams.get("result");
@@ -501,6 +506,12 @@
     if (target.id === "dialog") nameByTitle(target);
     focusMistake(target);
   });
+
+  function focusInDrawer(key) {
+    const drawer = $$(".drawer").find(isDrawerOpen);
+    const same = key && $(`[data-key="${CSS.escape(key)}"]`, drawer);
+    (same || drawer)?.focus({ preventScroll: true });
+  }
 
   on("click", "[data-comment-turn]", (event, link) => {
     const form = $(".comment-form", link.closest(".drawer") ?? document);

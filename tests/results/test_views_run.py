@@ -431,6 +431,14 @@ def test_the_reviews_tab_lists_rounds_reviewers_and_reviews(lead, run):
     assert "No refund was issued." in response.content.decode()
 
 
+def test_a_search_says_how_far_it_reads(lead, run):
+    record(run, 0.9)
+    whole, searched = (lead.get(f"/runs/{run.pk}/{query}").context["counted"] for query in ("", "?q=refund"))
+
+    assert whole == "1 result · worst first"
+    assert searched == "0 of 1 results · worst first · searched: the first 2,000 characters of inputs and output"
+
+
 def test_a_round_is_overdue_until_all_of_it_is_done(lead, run):
     ann = make_user(run.organization, name="Ann")
     (result,) = record(run, 0.9)
