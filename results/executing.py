@@ -65,6 +65,7 @@ class Office:
     """What the shares in one event loop have in common: connections out, locks, threads for the database."""
 
     _current: tuple[asyncio.AbstractEventLoop, Office] | None = None
+    _door: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     def __init__(self, caller: Caller, locks: Locks) -> None:
         self.caller, self.locks = caller, locks
@@ -74,15 +75,18 @@ class Office:
     @classmethod
     async def open(cls) -> Office:
         loop = asyncio.get_running_loop()
-        if cls._current is not None:
-            where, office = cls._current
-            if where is loop and not office.locks.lost:
-                return office
-            if where is loop:
-                await office.close()
-        office = cls(Caller(), await Locks.open())
-        cls._current = (loop, office)
-        return office
+        if cls._door is None or cls._door[0] is not loop:
+            cls._door = (loop, asyncio.Lock())
+        async with cls._door[1]:  # or two shares that start together open one each
+            if cls._current is not None:
+                where, office = cls._current
+                if where is loop and not office.locks.lost:
+                    return office
+                if where is loop:
+                    await office.close()
+            office = cls(Caller(), await Locks.open())
+            cls._current = (loop, office)
+            return office
 
     async def close(self) -> None:
         await self.caller.close()

@@ -38,6 +38,7 @@ MOST_RETRIES: Final = 20
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 LONGEST_RETRY_AFTER: Final = 120.0
+OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 EXCERPT: Final = 300
 
@@ -336,6 +337,7 @@ class Asker:
             content = orjson.dumps(storable(body), option=orjson.OPT_NON_STR_KEYS)
             headers["Content-Type"] = "application/json"
         headers |= await self._credentials(given)
+        given = {name: value for name, value in given.items() if name.lower() not in OURS}
         lower = {name.lower() for name in given}
         headers = {name: value for name, value in headers.items() if name.lower() not in lower} | given
         return await self.caller.call(

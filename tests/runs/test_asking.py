@@ -144,6 +144,13 @@ def test_credentials_and_headers_are_sent(fields, headers):
     }  # fmt: skip
 
 
+def test_headers_that_are_ours_cannot_be_replaced():
+    _, stub = asked(says({"output": "x"}), request_headers={"host": "evil.example", "Content-Length": "1"})
+
+    assert stub.seen[0].headers["host"] == f"127.0.0.1:{stub.port}"
+    assert stub.seen[0].json == {"message": "hi"}
+
+
 def test_client_credentials_fetch_one_token_for_many_calls():
     async def run():
         tokens = says({"access_token": "fetched", "expires_in": 600})
