@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -31,7 +31,7 @@ from results.reading import OPERATORS, shown_metadata
 from results.summary import by_evaluator, by_tag, by_variant, score_histograms, value_histograms, worst_first
 from results.views_result import drawer_of
 from runs.current import ask_about_current_project
-from runs.models import Evaluator, Import, TestRun, Variant
+from runs.models import Evaluator, Import, Shard, TestRun, Variant
 
 TABS: Final = (("", "Results"), ("summary", "Summary"), ("reviews", "Reviews"), ("configuration", "Configuration"))
 MOST_MARKS: Final = 12
@@ -48,6 +48,7 @@ def run_detail(request: MemberRequest, run_id: str) -> HttpResponse:
         tab = ""
     if wants_fragment(request) and fragment_target(request) == "run-figures":
         return render_page(request, "results/run_base.html", {"run": run, "stats": stats_of(run)}, fragment="figures")
+    judging = being_judged(run)
     context = {
         "run": run,
         "tab": tab,
@@ -57,6 +58,8 @@ def run_detail(request: MemberRequest, run_id: str) -> HttpResponse:
         "current_project": run.project,
         "keys_template": "results/_keys.html",
         "facts": facts_of(run),
+        "being_judged": judging,
+        "being_judged_text": f"Workers judge {judging:,} of its results again. Reload to see how far they are.",
         **{
             f"may_{action}": request.actor.may(action) for action in ("assign", "archive", "launch", "review", "export")
         },
@@ -97,6 +100,12 @@ def filtered(request: MemberRequest, run: TestRun) -> ResultFilter:
 
 
 # --- head -------------------------------------------------------------------------------------------------------------
+
+
+def being_judged(run: TestRun) -> int:
+    """How many of its results workers are still to judge again."""
+    waiting = Shard.objects.filter(run=run, kind=Shard.Kind.JUDGE, done_at__isnull=True)
+    return waiting.aggregate(results=Sum("size"))["results"] or 0
 
 
 def stats_of(run: TestRun) -> list[Stat]:

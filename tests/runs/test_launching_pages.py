@@ -118,6 +118,10 @@ def test_a_runs_page_offers_to_go_over_it_again(client, configuration):
     assert list(launched) == [(2, run.pk), (10, run.pk)]
     assert "says" in asked and none.status_code == 422 and again.status_code == 302
     assert list(Shard.objects.filter(run=run).values_list("kind", "size")) == [("judge", 2)]
+    assert (
+        "Workers judge 2 of its results again."
+        in client.get(reverse("results:run-detail", args=[run.pk])).content.decode()
+    )
 
 
 def test_an_endpoint_is_tried_from_its_page(client, configuration, settings):
