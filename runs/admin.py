@@ -15,6 +15,7 @@ from runs.models import (
     Attachment,
     Case,
     CaseRevision,
+    CaseVerdict,
     Category,
     Comment,
     ConfigurationEvaluator,
@@ -24,6 +25,7 @@ from runs.models import (
     Folder,
     IdempotencyKey,
     Import,
+    Lookup,
     Project,
     Prompt,
     Requirement,
@@ -289,6 +291,23 @@ class TagAdmin(ConsoleAdmin):
     search_fields = (*BY_ID, "name__exact")
     search_help_text = "The whole name, or an id."
     autocomplete_fields = ("organization",)
+
+
+@admin.register(Lookup)
+class LookupAdmin(ConsoleAdmin):
+    list_display = ("name", "family", "organization")
+    search_fields = (*BY_ID, "name__exact", "family__exact")
+    search_help_text = "The whole name or family, or an id."
+    autocomplete_fields = ("organization",)
+
+
+@admin.register(CaseVerdict)
+class CaseVerdictAdmin(EvidenceAdmin):
+    list_display = ("case", "author", "passed", "organization", "created_at", "deleted_at")
+    list_select_related = ("case", "author", "organization")
+    search_fields = (*BY_ID, "case__id__exact")
+    search_help_text = "The id of the case, or of the verdict."
+    open_fields = ("deleted_at",)
 
 
 @admin.register(Comment)
