@@ -24,6 +24,10 @@ from runs.models import TestRun
 JUDGE_PENDING = "judge_pending"
 CHUNK = 200
 AT_ONCE = 8  # judge models asked at once
+FILLED = (
+    *("state", "value", "label", "passed", "threshold", "evaluator_version"),
+    *("explanation", "error", "usage", "cost", "latency_ms"),
+)
 
 
 def expect_judgements(run: TestRun) -> None:
@@ -49,7 +53,7 @@ def judge_pending(run_id: UUID) -> int:
                     judgement = judged.get(row.pk)
                     if judgement is not None and row.state == Evaluation.State.PENDING:
                         _fill(row, judgement)
-                        settled.change(row)
+                        settled.change(row, **{name: getattr(row, name) for name in FILLED})
                         settled_rows += 1
 
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 
 from evalhub.accounts.models import User
+from evalhub.database.prepared import Prepared
+from evalhub.database.writing import insert_row
 from results.models import Evaluation, Review, ReviewAssignment, ReviewRound, TestResult
 from results.settling import Settlement, recount_reviews, settlement
 from results.trail import By, note, person
 from runs.models import Evaluator
+
+# Locked, or a lease that runs out right now could be taken over by somebody else meanwhile.
+_OPEN_OF_REVIEWER = Prepared(
+    lambda result, reviewer: (
+        ReviewAssignment.objects.filter(result=result, reviewer=reviewer)
+        .open()
+        .order_by("id")
+        .select_for_update(no_key=True)
+    ),
+    UUID,
+    UUID,
+)
 
 
 class ReviewConflict(Exception):
@@ -60,7 +75,7 @@ def submit_review(
             raise ReviewConflict("This result is gone.")
         _retire(settled, locked, reviewer, replaces)
         assignment = finish_assignment(locked, reviewer, assignment)
-        review = Review.objects.create(
+        review = Review(
             organization_id=locked.organization_id,
             result=locked,
             reviewer=reviewer,
@@ -70,6 +85,7 @@ def submit_review(
             via=via,
             seconds=seconds,
         )
+        insert_row(review)
         if verdict:
             settled.add(
                 Evaluation(
@@ -141,6 +157,8 @@ def reopen_assignment(review: Review) -> None:
 
 def _retire(settled: Settlement, result: TestResult, by: User, replaces: Review | None) -> None:
     """The review that is replaced no longer counts, with everything that it said."""
+    if not any(row.review_id and row.author_id == by.pk for row in settled.rows[result.pk]):
+        return  # a review leaves judgements, so this is the first one
     current = Review.objects.filter(result=result, reviewer=by, is_current=True).first()
     if current is None:
         return
@@ -154,14 +172,13 @@ def _retire(settled: Settlement, result: TestResult, by: User, replaces: Review 
 
 def finish_assignment(result: TestResult, by: User, named: ReviewAssignment | None) -> ReviewAssignment | None:
     """The result's lock is held, so nobody else changes its assignments meanwhile."""
-    # Locked, or a lease that runs out right now could be taken over by somebody else meanwhile.
-    open_ones = ReviewAssignment.objects.filter(result=result, reviewer=by).open().select_for_update(no_key=True)
-    if named is not None:
-        found = open_ones.filter(pk=named.pk).first()
+    open_ones = _OPEN_OF_REVIEWER(result.pk, by.pk)
+    if named is None:
+        found = open_ones[0] if open_ones else None
+    else:
+        found = next((one for one in open_ones if one.pk == named.pk), None)
         if found is None:
             raise ReviewConflict("This assignment is no longer open: it was finished, declined or withdrawn meanwhile.")
-    else:
-        found = open_ones.order_by("id").first()
     if found is not None:
         now = timezone.now()
         found.state, found.finished_at = ReviewAssignment.State.DONE, now

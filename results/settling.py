@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from evalhub.database.prepared import Prepared
+from evalhub.database.writing import insert_row, update_rows
 from results.models import Evaluation, ReviewAssignment, TestResult
 from results.outcomes import Standing, standing_of
 from results.tallies import Counted, RollupKey, RollupShift, Shift, counts_in_rollup, shift_rollups, shift_run
@@ -26,27 +30,6 @@ RESULT_FIELDS = (
     "review_count",
     "corrected",
 )
-ROW_FIELDS = (
-    "is_current",
-    "state",
-    "value",
-    "label",
-    "passed",
-    "effective",
-    "outcome",
-    "threshold",
-    "evaluator_version",
-    "author_id",
-    "error",
-    "cost",
-    "latency_ms",
-    "review_id",
-    "resolved_at",
-    "resolved_by_id",
-    "withdrawn_at",
-    "via",
-)
-HEAVY_ROW_FIELDS = ("explanation", "debug", "usage", "metadata")
 _LIGHT = (
     "id",
     "organization_id",
@@ -64,7 +47,22 @@ _LIGHT = (
 )
 
 
+_HEAVY_OF_ROWS = ("explanation", "error", "debug", "usage", "metadata")
+
 RollupPart = tuple[str, float | None, bool | None, bool | None]  # state, value, passed, effective
+
+
+def _locked_results(run_id: UUID, ids: Sequence[UUID]) -> QuerySet[TestResult]:
+    results = TestResult.objects.filter(run_id=run_id, pk__in=ids).only(*_LIGHT)
+    return results.order_by("pk").select_for_update(no_key=True, of=("self",))
+
+
+def _judgements(result_ids: Sequence[UUID]) -> QuerySet[Evaluation]:
+    return Evaluation.objects.filter(result_id__in=result_ids).defer(*_HEAVY_OF_ROWS).order_by("created_at", "id")
+
+
+_LOCKED_RESULT = Prepared(lambda run_id, pk: _locked_results(run_id, [pk]), UUID, UUID)  # what a review asks for
+_JUDGEMENTS_OF_ONE = Prepared(lambda pk: _judgements([pk]), UUID)
 
 
 @contextmanager
@@ -75,8 +73,9 @@ def settlement(run_id: UUID, result_ids: Iterable[UUID], *, judgements: bool = T
     run hardly wait for each other. ``judgements`` False is for changes of review counts only: no evaluations are read.
     """
     with transaction.atomic():
-        results = TestResult.objects.filter(run_id=run_id, pk__in=list(result_ids)).only(*_LIGHT)
-        locked = {result.pk: result for result in results.order_by("pk").select_for_update(no_key=True, of=("self",))}
+        ids = list(result_ids)
+        found = _LOCKED_RESULT(run_id, ids[0]) if len(ids) == 1 else _locked_results(run_id, ids)
+        locked = {result.pk: result for result in found}
         at_work = Settlement(run_id, locked, judgements=judgements)
         yield at_work
         at_work._settle()
@@ -92,13 +91,14 @@ class Settlement:
         self.judgements = judgements
         self.run: TestRun | None = None
         if judgements:
-            rows = Evaluation.objects.filter(result_id__in=results).defer("explanation", "debug", "usage", "metadata")
-            for row in rows.order_by("created_at", "id"):
+            ids = list(results)
+            for row in _JUDGEMENTS_OF_ONE(ids[0]) if len(ids) == 1 else _judgements(ids):
                 self.rows[row.result_id].append(row)
         self._before = {pk: Counted.of(result) for pk, result in results.items()}
         self._rollup_before = self._rollup_parts()
         self._new: list[Evaluation] = []
-        self._changed: dict[UUID, Evaluation] = {}
+        self._changed: dict[UUID, dict[str, Any]] = {}  # evaluation -> what to write
+        self._touched: set[UUID] = set()
 
     # --- verbs for the caller -----------------------------------------------------------------------------------------
 
@@ -118,13 +118,16 @@ class Settlement:
                 self.change(other, is_current=False)
         self.rows[row.result_id].append(row)
         self._new.append(row)
+        self._touched.add(row.result_id)
         return row
 
     def change(self, row: Evaluation, **fields: Any) -> Evaluation:
+        """Set columns, by attribute name (``author_id``)."""
         for name, value in fields.items():
             setattr(row, name, value)
-        if row not in self._new:
-            self._changed[row.pk] = row
+        self._touched.add(row.result_id)
+        if not row._state.adding:
+            self._changed.setdefault(row.pk, {}).update(fields)
         return row
 
     def withdraw(self, row: Evaluation) -> None:
@@ -181,43 +184,38 @@ class Settlement:
             effective = row.passed
             if row.source == Evaluation.Source.MACHINE and row.turn is None and row.evaluator_id:
                 effective = standing.corrections.get(row.evaluator_id, row.passed)
-            if row.outcome != result.outcome or row.effective is not effective:
-                self.change(row, outcome=result.outcome, effective=effective)
+            if row.outcome != result.outcome:
+                self.change(row, outcome=result.outcome)
+            if row.effective is not effective:
+                self.change(row, effective=effective)
 
     def _write(self) -> None:
         now = timezone.now()
-        before = self._before
-        written = [r for r in self.results.values() if Counted.of(r) != before[r.pk] or self._touched(r)]
-        for result in written:
-            result.updated_at = now
         alike: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
-        for result in written:
-            alike[tuple(getattr(result, name) for name in RESULT_FIELDS)].append(result.pk)
+        for result in self.results.values():
+            if result.pk in self._touched or Counted.of(result) != self._before[result.pk]:
+                alike[tuple(getattr(result, name) for name in RESULT_FIELDS)].append(result.pk)
         for values, pks in alike.items():  # a round of 10,000 reviews makes one or two groups
             named = dict(zip(RESULT_FIELDS, values, strict=True))
-            TestResult.objects.filter(pk__in=pks).update(updated_at=now, **named)
+            update_rows(TestResult, pks, {**named, "updated_at": now})
         # Rows that stop being current first, or the new ones would meet the unique constraint's old numbers.
-        self._write_rows(list(self._changed.values()))
-        Evaluation.objects.bulk_create(self._new)
+        self._write_changes(now)
+        if len(self._new) == 1:
+            insert_row(self._new[0])
+        else:
+            Evaluation.objects.bulk_create(self._new)
 
-    def _write_rows(self, rows: list[Evaluation]) -> None:
-        groups: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
-        for row in rows:
-            loaded = tuple(name for name in HEAVY_ROW_FIELDS if name not in row.get_deferred_fields())
-            if loaded:
-                row.save(update_fields=[*(name.removesuffix("_id") for name in ROW_FIELDS), *loaded])
-            else:
-                groups[tuple(getattr(row, name) for name in ROW_FIELDS)].append(row.pk)
-        for values, pks in groups.items():  # mostly one group: the same outcome for all
-            named = dict(zip(ROW_FIELDS, values, strict=True))
-            Evaluation.objects.filter(pk__in=pks).update(updated_at=timezone.now(), **named)
+    def _write_changes(self, now: datetime) -> None:
+        """Each kind of change in one statement: mostly there is one, the same new outcome for all."""
+        alike: dict[str, list[UUID]] = defaultdict(list)
+        for pk, changes in self._changed.items():
+            alike[repr(changes)].append(pk)  # values may be objects, which are no keys themselves
+        for pks in alike.values():
+            update_rows(Evaluation, pks, {**self._changed[pks[0]], "updated_at": now})
 
     def _results_waiting_for_people(self) -> set[UUID]:
         pending = Evaluation.objects.by_people().current().filter(state=Evaluation.State.PENDING)
         return set(pending.filter(result_id__in=self.results).values_list("result_id", flat=True))
-
-    def _touched(self, result: TestResult) -> bool:
-        return any(row.result_id == result.pk for row in (*self._new, *self._changed.values()))
 
     # --- rollups ------------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,11 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, Q
+from django.utils import timezone
 
 from evalhub.database.ids import new_id
+from evalhub.database.prepared import Prepared
+from evalhub.database.writing import update_rows
 from results.models import Evaluation, Outcome, Rollup, TestResult
 from runs.models import TestRun
 from runs.rates import clustered_wilson
@@ -41,7 +44,12 @@ COUNTERS = (
 SUMS = ("total_cost", "total_latency_ms")
 CLUSTERS = ("case_count", "judged_cases", "judged_squares", "judged_passed", "passed_squares")
 RATES = ("pass_rate", "pass_low", "pass_high")
+NUMBERS = (*COUNTERS, *SUMS, *CLUSTERS, *RATES)
 
+_LOCKED_RUN = Prepared(
+    lambda pk: TestRun.objects.filter(pk=pk).only("organization_id", *NUMBERS).select_for_update(no_key=True),
+    UUID,
+)
 _OUTCOME_COUNTER = {
     Outcome.PASSED.value: "passed",
     Outcome.FAILED.value: "failed",
@@ -95,7 +103,7 @@ def shift_run(run_id: UUID, shifts: Sequence[Shift], **fields: Any) -> TestRun:
 
     ``fields`` are set on the run as well. The lock is held until the transaction ends, so call this late.
     """
-    run = TestRun.objects.select_for_update(no_key=True).get(pk=run_id)
+    (run,) = _LOCKED_RUN(run_id)
     return shift_locked_run(run, shifts, **fields)
 
 
@@ -116,7 +124,9 @@ def shift_locked_run(run: TestRun, shifts: Sequence[Shift], **fields: Any) -> Te
     set_rates(run)
     for name, value in fields.items():
         setattr(run, name, value)
-    run.save(update_fields=[*COUNTERS, *SUMS, *CLUSTERS, *RATES, *fields, "updated_at"])
+    run.updated_at = timezone.now()
+    numbers = {name: getattr(run, name) for name in NUMBERS}
+    update_rows(TestRun, [run.pk], {**numbers, **fields, "updated_at": run.updated_at})
     return run
 
 

@@ -22,10 +22,12 @@ class TenantQuerySet[T: models.Model](models.QuerySet[T]):
 
     def visible_to(self, actor: Actor | None) -> Self:
         """The rows of the actor's organisation that are not deleted; nothing for nobody."""
-        if actor is None:
-            return self.none()
+        return self.none() if actor is None else self.visible_in(actor.organization.pk)
+
+    def visible_in(self, organization_id: UUID) -> Self:
+        """What the members of an organisation may see."""
         alive = {f"{path}__isnull": True for path in getattr(self.model, "deleted_paths", ())}
-        return self.filter(organization=actor.organization, **alive)
+        return self.filter(organization=organization_id, **alive)
 
     def with_id(self, value: object) -> Self:
         """Rows named by our id or by the client's own (``external_id``); UUIDs are compared without case."""

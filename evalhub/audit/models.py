@@ -11,6 +11,7 @@ from django.db import models
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.tenancy import TenantQuerySet
 from evalhub.database.ids import new_id
+from evalhub.database.writing import insert_row
 
 
 class AuditEvent(models.Model):
@@ -48,7 +49,7 @@ def record_event(
     **data: Any,
 ) -> None:
     """Add one event; ``by`` is None for what the system or a signed-out visitor does."""
-    AuditEvent.objects.create(
+    event = AuditEvent(
         organization_id=by.organization_id if by else organization_id,
         user_id=by.user.pk if by else user_id,
         token=by.token if by else None,
@@ -58,3 +59,4 @@ def record_event(
         entity_label=str(entity)[:200] if entity else "",
         data=data,
     )
+    insert_row(event)

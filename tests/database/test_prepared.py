@@ -45,3 +45,13 @@ def test_a_query_that_changes_its_parameters_is_refused():
 
     with pytest.raises(AssertionError, match="do not reach the SQL"):
         searching("x")
+
+
+def test_a_query_for_instances_gives_instances_and_leaves_out_what_it_defers(django_assert_num_queries):
+    project = make_project(name="A", metadata={"a": 1})
+
+    (found,) = Prepared(lambda pk: Project.objects.filter(pk=pk).defer("metadata"), UUID)(project.pk)
+
+    assert (found, found.name, found.tags, found.created_at) == (project, "A", [], project.created_at)
+    with django_assert_num_queries(1):
+        assert found.metadata == {"a": 1}
