@@ -32,6 +32,7 @@ from results.summary import by_evaluator, by_tag, by_variant, score_histograms, 
 from results.views_result import drawer_of
 from runs.current import ask_about_current_project
 from runs.models import Evaluator, Import, Shard, TestRun, Variant
+from runs.rates import wilson
 
 TABS: Final = (("", "Results"), ("summary", "Summary"), ("reviews", "Reviews"), ("configuration", "Configuration"))
 MOST_MARKS: Final = 12
@@ -123,10 +124,12 @@ def stats_of(run: TestRun) -> list[Stat]:
         lead=True,
     )
     by_machine = run.machine_passed + run.machine_failed
+    # Only the effective rate keeps the sums that an interval needs where results share a case.
+    judges = wilson(run.machine_passed, by_machine) if run.case_count == run.result_count else None
     machine = Stat(
         "Judge alone",
         formats.rate(run.machine_passed / by_machine if by_machine else None),
-        "",
+        formats.interval(*judges, run.machine_passed / by_machine) if judges else "",
         f"{formats.count(run.machine_passed)} of {formats.count(by_machine)}" if by_machine else "no machine verdict",
         f"{address}?machine_outcome=failed&machine_outcome=passed",
     )
@@ -185,7 +188,7 @@ def change_of(run: TestRun) -> Stat:
 
 
 def tabs_of(run: TestRun, tab: str) -> list[Link]:
-    numbers = {"": run.result_count, "reviews": run.reviewed or None}
+    numbers = {"": run.result_count, "reviews": (run.reviews_done if run.reviews_required else run.reviewed) or None}
     address = reverse("results:run-detail", args=[run.pk])
     return [
         Link(label, f"{address}?tab={name}" if name else address, name == tab, numbers.get(name))
