@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -482,6 +483,32 @@ def test_a_thousand_runs_go_in_and_come_out(hub: Hub, js: RealClient, project: d
     found = js.call("getTestResult", given["resultId"])
     assert [run["id"] for run in found["runs"]] == [run["id"] for run in runs]
     assert {len(run["steps"]) for run in found["runs"]} == {5}
+
+
+def test_remote_evaluations_are_given_by_the_evaluators_own_check(
+    hub: Hub, js: RealClient, project: dict[str, Any]
+) -> None:
+    contains = hub.evaluator(project, name="says it", who="heuristic", value_type="percentage", threshold=0.5,
+                             definition={"heuristic": "contains", "values": ["alpha"]})  # fmt: skip
+    cases = js.call("getTestCases", project["slug"])
+    runs = [{"caseId": case["id"], "inputs": {}, "outputs": {"output": f"It is {case['name']}."}} for case in cases]
+
+    without = js.call("v1.v1TestResultSimplePost", {"pipelineSlug": project["slug"], "testRuns": runs})
+    body = {"pipelineSlug": project["slug"], "testRuns": runs, "triggerRemoteEvals": True}
+    given = js.call("v1.v1TestResultSimplePost", body)
+    until = time.monotonic() + 30
+    while js.call("getTestResultStatus", given["resultId"])["pending"]:
+        assert time.monotonic() < until, "the worker did not judge"
+        time.sleep(0.3)
+
+    judged = [run["evaluations"] for run in js.call("getTestResult", given["resultId"])["runs"]]
+    assert [[(one["evaluatorId"], one["evalValue"]) for one in of_run] for of_run in judged] == [
+        [(contains["uuid"], "1")],
+        [(contains["uuid"], "0")],
+    ]
+    assert js.call("getTestResultStatus", without["resultId"])["total"] == 0
+    run = hub.api("GET", f"/runs/{given['resultId']}/")
+    assert (run["counts"]["passed"], run["counts"]["failed"]) == (1, 1)
 
 
 # --- as everybody else sees it ----------------------------------------------------------------------------------------
