@@ -1,4 +1,4 @@
-"""docs/gentrace.md says of every function that the clients export whether it works; what it says is tried here."""
+"""The README says of every function that the clients export whether it works; what it says is tried here."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ INSIDE = {  # the generator's own: variants of the API classes, exceptions, type
 
 
 def table() -> list[list[str]]:
-    lines = (ROOT / "docs" / "gentrace.md").read_text().splitlines()
-    rows = [line.strip("|").split("|") for line in lines if line.startswith("| ")]
-    return [[cell.strip() for cell in row] for row in rows[1:]]
+    _, _, rest = (ROOT / "README.md").read_text().partition("| Node | Python 0.42 |")
+    lines, _, _ = rest.partition("\n\n")
+    rows = [line.strip("|").split("|") for line in lines.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows]
 
 
 def named_in(cells: list[str]) -> set[str]:
