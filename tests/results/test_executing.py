@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError, connection
 from django.db.models import QuerySet
 from procrastinate.contrib.django.models import ProcrastinateJob
 
@@ -15,6 +16,7 @@ from results.models import Evaluation, TestResult
 from results.recounting import recount
 from runs import asking
 from runs.cases import change_case
+from runs.conversing import Answer
 from runs.launching import CannotLaunch, cancel_run, launch, launch_again, plan_judging, tend_runs
 from runs.models import ConfigurationEvaluator, Requirement, Shard, TestConfiguration, TestRun, TestSetEvaluator
 from tests.factories import (
@@ -374,3 +376,40 @@ def test_what_cannot_be_launched_is_said_in_a_sentence(spoil, sentence):
 
 def app_jobs() -> QuerySet[ProcrastinateJob]:
     return QuerySet(ProcrastinateJob).filter(task_name="work_on_shard")  # its own manager is read-only
+
+
+def test_whichever_statement_fails_a_batch_is_recorded_whole_or_not_at_all():
+    configuration = set_up("https://bot.example.com/", cases=2, evaluators=[SAYS, SHORT])
+    run = launch(configuration, by=None)
+    work_ = executing.take_up(Shard.objects.get(run=run).pk)
+    assert work_ is not None
+    batch = [(asked, Answer(output={"output": "You said"}, latency_ms=5.0), []) for asked in work_.asked]
+    failures = 0
+
+    for n in range(1, 200):
+        breaker = Breaker(n)
+        try:
+            with connection.execute_wrapper(breaker):
+                executing._record(work_, batch)
+            break
+        except OperationalError:
+            failures += 1
+            rows = (TestResult.objects.filter(run=run).count(), Evaluation.objects.filter(run=run).count())
+            assert rows in ((0, 0), (2, 4))
+            assert (done(run).result_count,) == rows[:1]
+
+    assert failures > 10
+    assert (done(run).result_count, Evaluation.objects.filter(run=run).count()) == (2, 4)
+
+
+class Breaker:
+    """Fails the n-th statement."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def __call__(self, execute, sql, params, many, context):
+        self.left -= 1
+        if self.left == 0:
+            raise OperationalError("the connection broke")
+        return execute(sql, params, many, context)
