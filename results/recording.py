@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -75,6 +76,7 @@ class _Desk:
 
     def record(self) -> list[Recorded]:
         known, taken = self._find_known()
+        used_cases = {case_id for case_id, _, _ in taken}
         answers: list[Recorded] = []
         results: list[tuple[Any, ...]] = []
         steps: list[tuple[Any, ...]] = []
@@ -113,7 +115,7 @@ class _Desk:
                 if row.is_current and counts_in_rollup(row, self.human_evaluators):
                     assert row.evaluator_id is not None
                     rollups[variant_id, row.evaluator_id].add(row.state, row.value, row.passed, row.effective)
-                evaluations.append(_row_values(row, EVALUATION_COLUMNS))
+                evaluations.append(_evaluation_values(row))
             steps += [self._step(result_id, n, step) for n, step in enumerate(record.steps, 1)]
             counted, values = self._result(
                 result_id, position, record, case, external_id, variant_id, repetition, standing
@@ -128,7 +130,7 @@ class _Desk:
                 taken.add((case.pk, variant_id, repetition))
                 known.setdefault((case.pk, variant_id, repetition), (result_id, answer.public_id))
         if results:
-            shift_locked_run(self.run, shifts, last_position=position)
+            shift_locked_run(self.run, shifts, used_cases=used_cases, last_position=position)
             copy_rows("results_testresult", RESULT_COLUMNS, results)
             copy_rows("results_step", STEP_COLUMNS, steps)
             copy_rows("results_evaluation", EVALUATION_COLUMNS, evaluations)
@@ -542,7 +544,4 @@ STEP_COLUMNS = (
     "finished_at",
 )
 EVALUATION_COLUMNS = tuple(EvaluationRow.__dataclass_fields__)
-
-
-def _row_values(row: EvaluationRow, columns: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in columns)
+_evaluation_values = attrgetter(*EVALUATION_COLUMNS)

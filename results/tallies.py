@@ -6,7 +6,7 @@ Every writer says what a result counted before and counts now; the differences a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -107,11 +107,14 @@ def shift_run(run_id: UUID, shifts: Sequence[Shift], **fields: Any) -> TestRun:
     return shift_locked_run(run, shifts, **fields)
 
 
-def shift_locked_run(run: TestRun, shifts: Sequence[Shift], **fields: Any) -> TestRun:
+def shift_locked_run(
+    run: TestRun, shifts: Sequence[Shift], *, used_cases: Collection[UUID] | None = None, **fields: Any
+) -> TestRun:
+    """As ``shift_run``. ``used_cases``: those that have results in the run already, where the caller knows."""
     changed = [shift for shift in shifts if shift.before != shift.after]
     if not changed and not fields:
         return run
-    clusters = _cluster_shift(run, changed)
+    clusters = _cluster_shift(run, changed, used_cases)
     totals: dict[str, float] = defaultdict(float)
     for shift in changed:
         for counted, sign in ((shift.before, -1), (shift.after, 1)):
@@ -167,7 +170,9 @@ def _add(totals: dict[str, float], counted: Counted, sign: int) -> None:
         totals["total_latency_ms"] += sign * counted.latency_ms
 
 
-def _cluster_shift(run: TestRun, shifts: Sequence[Shift]) -> tuple[int, int, int, int, int]:
+def _cluster_shift(
+    run: TestRun, shifts: Sequence[Shift], used_cases: Collection[UUID] | None
+) -> tuple[int, int, int, int, int]:
     """Changes of (cases, judged cases, sum j^2, sum jp, sum p^2); a result without a case is a case of its own."""
     delta = [0, 0, 0, 0, 0]
     by_case: dict[UUID, list[Shift]] = defaultdict(list)
@@ -177,7 +182,8 @@ def _cluster_shift(run: TestRun, shifts: Sequence[Shift]) -> tuple[int, int, int
         else:
             by_case[shift.case_id].append(shift)
     # While no case has two results, each result is its own cluster before and after, and no query is needed.
-    shared = _cells_of_cases(run, by_case) if run.result_count else {}
+    used = by_case if used_cases is None else {pk: by_case[pk] for pk in by_case.keys() & set(used_cases)}
+    shared = _cells_of_cases(run, used) if run.result_count and used else {}
     for case_id, members in by_case.items():
         before = shared.get(case_id, (0, 0, 0))
         after = list(before)

@@ -48,7 +48,7 @@ def ensure_cases(project: Project, specs: Iterable[CaseSpec], *, test_set: TestS
         missing = [spec for key, spec in wanted.items() if key not in found]
         if missing:
             numbers = project.take_numbers("last_case_number", len(missing))  # locks: others wait, then find ours
-            found = _cases_by_external_id(project, wanted)
+            found |= _cases_by_external_id(project, [spec.external_id for spec in missing])
             missing = [spec for spec in missing if spec.external_id not in found]
             made = [_case_made_from(spec, project, number) for number, spec in zip(numbers, missing, strict=False)]
             _copy_cases(made)
