@@ -120,7 +120,7 @@ def test_a_second_start_takes_seconds(var):
     took = time.monotonic() - started
     demo.stop(signal.SIGTERM)
 
-    assert took < 20  # 2 to 5, on a machine that does nothing else
+    assert took < 120  # a hang shows, not the speed: it takes 2 to 5 on a machine that does nothing else
 
 
 def test_what_dies_is_started_again(var):

@@ -272,9 +272,10 @@ def test_local_evaluations_are_told_by_the_third_version_only(js: RealClient, py
     third = py.call("v3.v3_evaluations_get", {"resultId": scene.result_id})["data"]
 
     assert [one["evaluatorId"] for one in second if one["evaluatorId"] is None] == []
-    assert [one for one in third if one["evaluatorId"] is None] == [
+    local = [one for one in third if one["evaluatorId"] is None]
+    assert local == [
         {
-            "id": UUID, "createdAt": third[0]["createdAt"], "updatedAt": third[0]["updatedAt"], "isPending": False,
+            "id": UUID, "createdAt": local[0]["createdAt"], "updatedAt": local[0]["updatedAt"], "isPending": False,
             "isFiltered": False, "debug": {"response": "counted"}, "evaluatorId": None, "runId": FIRST,
             "evalLabel": "short", "evalValue": 0.25, "manualCreatedByEmail": None, "note": "", "name": "brevity",
             "comparisonRunId": None,

@@ -120,7 +120,8 @@ def test_who_waits_hears_that_the_locks_are_lost():
                 await asyncio.sleep(0.2)
                 [[pid]] = await second._ask(
                     "SELECT pid FROM pg_stat_activity "
-                    "WHERE application_name = 'evalhub locks' AND pid <> pg_backend_pid()",
+                    "WHERE application_name = 'evalhub locks' AND pid <> pg_backend_pid() "
+                    "AND datname = current_database()",
                     [],
                 )
                 await second._ask("SELECT pg_terminate_backend(%s)", [pid])

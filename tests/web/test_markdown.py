@@ -80,7 +80,7 @@ def test_no_text_takes_long(text):
 
     render_markdown(text)
 
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 5  # a pattern that backtracks takes minutes
 
 
 def test_what_is_too_long_ends_as_plain_text():
