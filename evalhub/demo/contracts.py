@@ -24,6 +24,7 @@ from runs.models import (
     TestConfiguration,
     TestRun,
     TestSet,
+    TestSetEvaluator,
 )
 
 GENTRACE_RESULT = "facb6642-4725-4fae-9323-634e72533c89"
@@ -96,6 +97,7 @@ def _load_safety(organization: Organization, people: dict[str, User], endpoint_u
         max_score=1,
         definition={"heuristic": "contains"},
     )
+    TestSetEvaluator.objects.create(test_set=test_set, evaluator=says_it)
     configuration = TestConfiguration.objects.create(
         organization=organization,
         project=project,

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from urllib.parse import quote
 
@@ -170,3 +171,64 @@ def py24(hub: Hub) -> Iterator[RealClient]:
     client = gentrace_python(hub, "gentrace-0.24")
     yield client
     client.stop()
+
+
+# --- Rhesis' SDK ------------------------------------------------------------------------------------------------------
+
+RELEASES = ("0.6", "0.16", "0.19")
+
+
+class Sdk(RealClient):
+    """One release of the SDK, in a process of its own."""
+
+    def __init__(self, hub: Hub, release: str, **environment: str) -> None:
+        self.release, self.hub = release, hub
+        facts = {
+            "RHESIS_BASE_URL": f"{hub.base_url}/rhesis",
+            "RHESIS_API_KEY": hub.token,
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or 0.6 asks the internet while it is imported
+        }
+        lock = f"rhesis-{release}"
+        super().__init__(lock, [python_of(lock), HERE / "rhesis" / "driver.py"], **{**facts, **environment})
+
+    def printed(self, code: str, **names: Any) -> list[str]:
+        """The lines that code of the SDK's users prints."""
+        lines: list[str] = self.call("run", dedent(code), **names)["printed"]
+        return lines
+
+    def answer(self, code: str, **names: Any) -> Any:
+        """What it leaves as ``answer``; one expression is its own answer."""
+        code = dedent(code).strip()
+        if "\n" not in code and "answer" not in code:
+            code = f"from rhesis.sdk.entities import *\nanswer = {code}"
+        return self.call("run", code, **names)["answer"]
+
+
+@pytest.fixture(scope="session")
+def sdks(hub: Hub) -> Iterator[dict[str, Sdk]]:
+    """All releases at once: the oldest takes seconds to start."""
+    made = {release: Sdk(hub, release) for release in (*RELEASES, "0.12")}
+    yield made
+    for client in made.values():
+        client.stop()
+
+
+@pytest.fixture(params=RELEASES)
+def sdk(sdks: dict[str, Sdk], request: pytest.FixtureRequest) -> Sdk:
+    """Each release in turn."""
+    return sdks[request.param]
+
+
+@pytest.fixture
+def sdk19(sdks: dict[str, Sdk]) -> Sdk:
+    return sdks["0.19"]
+
+
+@pytest.fixture
+def sdk16(sdks: dict[str, Sdk]) -> Sdk:
+    return sdks["0.16"]
+
+
+@pytest.fixture
+def sdk6(sdks: dict[str, Sdk]) -> Sdk:
+    return sdks["0.6"]
