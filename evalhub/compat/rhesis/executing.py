@@ -231,6 +231,10 @@ def invoke(call: Call, ident: str) -> Words:
     return {**output_of(said), "session_id": said.session_id or session, "conversation_id": said.session_id or session}
 
 
+def auto_configure(call: Call) -> Words:
+    raise Refusal("EvalHub does not guess an endpoint's mappings: set request_mapping and response_mapping.")
+
+
 @contextmanager
 def failures_told() -> Iterator[None]:
     try:

@@ -329,17 +329,23 @@ class Field:
     """A field that a filter may name. ``column``: a path or an expression of the model.
 
     ``kind``: text, number, time, flag, or ident: then ``meaning`` says which values of the column a text stands for
-    (an id of ours or the client's, a status by code or name), and ``shown`` is its text for functions.
+    (an id of ours or the client's, a status by code or name), and ``shown`` is its text for functions. ``absent``:
+    when it is null on the wire, where that is not when the column is.
     """
 
     kind: str
     column: str | Combinable
     meaning: Meaning | None = None
     shown: str | Combinable | None = None
+    absent: Q | None = None
 
     @property
     def expression(self) -> Any:
         return F(self.column) if isinstance(self.column, str) else self.column
+
+    @property
+    def is_null(self) -> Q:
+        return Q(IsNull(self.expression, True)) if self.absent is None else self.absent
 
     @property
     def text(self) -> Any:
@@ -438,17 +444,21 @@ class _Conditions:
                 meant += field.meaning(str(literal.value))
         condition = _in(field, meant)
         if absent:
-            condition |= Q(IsNull(field.expression, True))
+            condition |= field.is_null
         positive = (operator == "eq") is wanted
         if positive:
             return condition
-        return ~condition if absent else ~condition | Q(IsNull(field.expression, True))
+        return ~condition if absent else ~condition | field.is_null
 
     def _is_null(self, operator: str, left: Node, wanted: bool) -> Q:
         if operator not in ("eq", "ne"):
             raise BadFilter("null can only be compared with eq and ne.")
+        is_null = (operator == "eq") is wanted
+        if isinstance(left, Path):
+            condition = self.field(left.name).is_null
+            return condition if is_null else ~condition
         value, _ = self._value(left)
-        return Q(IsNull(value, (operator == "eq") is wanted))
+        return Q(IsNull(value, is_null))
 
     def _test(self, node: Call, wanted: bool) -> Q:
         where, what = (_folded(argument) for argument in node.arguments)

@@ -92,7 +92,7 @@ def fields(call: Call) -> Fields:
         "nano_id": Field("text", NANO),
         "created_at": Field("time", "created_at"),
         "updated_at": Field("time", "updated_at"),
-        "test_run_id": run["id"],
+        "test_run_id": Field("ident", "run_id", meaning_of(call, TestRun), absent=~Q(run__kind=TestRun.Kind.TEST)),
         "test_id": test["id"],
         "prompt_id": test["prompt_id"],
         "test_configuration_id": run["test_configuration_id"],

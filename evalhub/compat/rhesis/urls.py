@@ -122,6 +122,7 @@ urlpatterns = [
         (set_up.list_endpoints, set_up.create_one_endpoint),
         (set_up.read_endpoint, set_up.change_one_endpoint, set_up.remove_endpoint),
     ),
+    at("endpoints/auto-configure", "endpoint-auto-configure", POST=executing.auto_configure),
     at("endpoints/<ident>/invoke", "endpoint-invoke", POST=executing.invoke),
     *both(
         "metrics",
