@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests last: once Playwright has started, its event loop runs in this process to the end."""
     items.sort(key=lambda item: item.path.is_relative_to(ROOT / "tests" / "browser"))
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "contract"):
+            item.add_marker(pytest.mark.xdist_group("contract"))  # they share one running EvalHub
 
 
 @pytest.fixture(scope="session")
