@@ -1,14 +1,26 @@
-"""The floor of expanding a test result for Gentrace's clients: the same document by hand-written SQL and orjson."""
+"""A large test result for Gentrace's clients, and its floor: the same document by hand-written SQL and orjson."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import connection
+from django.utils import timezone
+
+from evalhub.accounts.models import Organization
+from results.recording import record_results
+from results.records import Judgement, ResultRecord, StepRecord
+from runs.cases import CaseSpec, add_to_test_set, ensure_cases, golden_set
+from runs.launching import open_run
+from runs.models import Evaluator, Project, TestRun
+
+RESULTS_EXPANDED, STEPS_EACH, EVALUATORS_EACH = 1000, 5, 4
+ANSWER = "The parcel left our warehouse on Monday and should be with you within two working days. " * 3
 
 RUN = """
     SELECT r.id, r.created_at, r.updated_at, r.branch, r.commit, r.name, r.metadata::text, r.organization_id,
@@ -31,15 +43,62 @@ STEPS = """
     FROM results_step s JOIN results_testresult r ON r.id = s.result_id WHERE r.run_id = %s ORDER BY s.position
 """
 EVALUATIONS = """
-    SELECT e.result_id, e.id, e.created_at, e.updated_at, e.evaluator_id, e.label, e.value
+    SELECT e.result_id, e.id, e.created_at, e.updated_at, e.evaluator_id, e.label, e.value::text
     FROM results_evaluation e JOIN runs_evaluator v ON v.id = e.evaluator_id
     WHERE e.run_id = %s AND v.origin = 'own' ORDER BY e.created_at, e.id
 """
 WHO = {"ai": "AI", "heuristic": "HEURISTIC", "human": "HUMAN"}
 
 
+def load_expanded(organization: Organization, count: int = RESULTS_EXPANDED) -> TestRun:
+    """A run in a project of its own; each result has five steps and four evaluations."""
+    slug = f"expanded-{count}"
+    project = Project.objects.create(organization=organization, name="Answer", slug=slug, labels=["support"])
+    common: dict[str, Any] = {"organization": organization, "project": project, "value_type": "percentage"}
+    names = [f"evaluator {n}" for n in range(1, EVALUATORS_EACH + 1)]
+    evaluators = [Evaluator.objects.create(name=name, who="heuristic", **common) for name in names]
+    specs = [
+        CaseSpec(external_id=f"{slug}-{n}", name=f"Case {n}", inputs={"q": f"{n} {ANSWER}"}, expected={"a": ANSWER})
+        for n in range(count)
+    ]
+    cases = ensure_cases(project, specs)
+    add_to_test_set(golden_set(project), cases.values())
+    run = open_run(
+        project,
+        name="Expanded",
+        via=TestRun.Via.GENTRACE,
+        branch="main",
+        metadata={"a": {"type": "string", "value": "b"}},
+    )
+    record_results(run, [_result_of(spec, cases[spec.external_id].pk, evaluators) for spec in specs], via=run.via)
+    run.finish()
+    return run
+
+
+def _result_of(spec: CaseSpec, case_id: UUID, evaluators: list[Evaluator]) -> ResultRecord:
+    began = timezone.now() - timedelta(hours=1)
+    return ResultRecord(
+        case=case_id,
+        inputs=spec.inputs,
+        output={"value": ANSWER},
+        latency_ms=5.0,
+        cost=0.01,
+        started_at=began,
+        finished_at=began + timedelta(seconds=1),
+        metadata={"seed": {"type": "string", "value": "1"}},
+        steps=[
+            StepRecord(
+                name=f"step {n}", provider="acme", parameters={"temperature": 0}, inputs={"q": ANSWER},
+                outputs={"value": ANSWER}, started_at=began, finished_at=began + timedelta(milliseconds=n),
+            )
+            for n in range(STEPS_EACH)
+        ],
+        evaluations=[Judgement(evaluator=one, value=0.25 * n) for n, one in enumerate(evaluators, 1)],
+    )  # fmt: skip
+
+
 def by_hand(run_id: UUID) -> bytes:
-    """For a run like the benchmark's: nothing missing, nothing odd, no feedback, and values as numbers."""
+    """For a run like this one: nothing missing, nothing odd, no feedback, and values as text, as on Gentrace's page."""
     json = orjson.Fragment
     ((rid, made, changed, branch, commit, name, metadata, organization, pid, p_made, p_changed, labels, title, slug,
       p_branch, golden),) = rows(RUN, run_id)  # fmt: skip

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from evalhub.benchmark.expanding import by_hand
 from evalhub.database.copying import copy_rows
 from evalhub.database.ids import new_id
 
@@ -82,6 +84,10 @@ def numbers(request: HttpRequest) -> HttpResponse:
     return said(rows_of(NUMBERS, request.GET["run"]))
 
 
+def expanded(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(by_hand(UUID(request.GET["run"])), content_type="application/json")
+
+
 def ingest(request: HttpRequest) -> HttpResponse:
     """Decode a batch and copy it into the same tables with all their indexes; nothing is checked or counted."""
     body = orjson.loads(request.body)
@@ -139,5 +145,6 @@ urlpatterns = [
     path("floor/results", results),
     path("floor/result", result),
     path("floor/numbers", numbers),
+    path("floor/expanded", expanded),
     path("floor/ingest", ingest),
 ]

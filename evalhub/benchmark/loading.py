@@ -13,6 +13,7 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from evalhub.accounts.models import ApiToken, Membership, Organization, User
 from evalhub.accounts.rights import Role, Scope
+from evalhub.benchmark.expanding import load_expanded
 from results.recording import record_results
 from results.records import Judgement, ResultRecord
 from runs.cases import CaseSpec
@@ -37,6 +38,7 @@ class Loaded:
     token: str
     session: str
     results: int
+    expanded: str = ""  # a run with steps, for Gentrace's clients
 
 
 def load(size: int, say: Callable[[str], None], *, giant: bool = False) -> Loaded:
@@ -63,6 +65,7 @@ def load(size: int, say: Callable[[str], None], *, giant: bool = False) -> Loade
             record_results(run, batch)
         run.finish()
         say(f"loaded run {number + 1} of {len(sizes)}: {count:,} results")
+    expanded = load_expanded(organization)
     runs = TestRun.objects.filter(project=project)
     measured = runs.order_by("number").first() if giant else runs.order_by("-number").first()
     assert measured is not None
@@ -73,7 +76,8 @@ def load(size: int, say: Callable[[str], None], *, giant: bool = False) -> Loade
         evaluators=tuple(str(evaluator.pk) for evaluator in evaluators),
         token=token,
         session=session_of(user),
-        results=sum(sizes),
+        results=sum(sizes) + expanded.results.count(),
+        expanded=str(expanded.pk),
     )
 
 

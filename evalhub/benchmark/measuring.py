@@ -17,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
+from evalhub.benchmark.expanding import EVALUATORS_EACH, RESULTS_EXPANDED, STEPS_EACH
 from evalhub.benchmark.loading import BATCH, body
 from evalhub.benchmark.serving import Answer, Site
 
@@ -88,6 +89,7 @@ class Asked:
     at_most: float | None = None
     times_floor: float | None = None
     largest: int | None = None  # bytes
+    repeats: int = REPEATS
     notes: list[str] = field(default_factory=list)
 
 
@@ -191,6 +193,19 @@ def check_numbers(site: Site, answer: Answer) -> None:
     must({item["scored"] for item in items} == {counted}, "the evaluators' totals are not the run's")
 
 
+def check_expanded(site: Site, answer: Answer) -> None:
+    document = answer.json()
+    runs = document["runs"]
+    found = {(len(run["steps"]), len(run["evaluations"])) for run in runs}
+    must(len(runs) == RESULTS_EXPANDED, f"the test result has {len(runs):,} runs instead of {RESULTS_EXPANDED:,}")
+    must(found == {(STEPS_EACH, EVALUATORS_EACH)}, f"the runs have steps and evaluations {sorted(found)}")
+    must(document == site.get(floor_of_expanded(site)).json(), "the floor's document is another one")
+
+
+def floor_of_expanded(site: Site) -> str:
+    return f"/floor/expanded?run={of(site).expanded}"
+
+
 ROWS = (
     Asked(
         "runs list, API",
@@ -229,6 +244,14 @@ ROWS = (
         floor=lambda site: f"/floor/numbers?run={of(site).run}",
         times_floor=5,
     ),
+    Asked(
+        "test result for Gentrace",
+        lambda site: f"/api/v1/test-result/{of(site).expanded}",
+        check_expanded,
+        floor=floor_of_expanded,
+        times_floor=3,
+        repeats=9,
+    ),
 )
 
 
@@ -244,10 +267,10 @@ def measure_row(row: Asked, sites: list[Site], rounds: int) -> Figure:
         row.check(site, answer)
     for _ in range(rounds):
         for site in sites:
-            took = median_ms(site, paths[site.name])
+            took = median_ms(site, paths[site.name], row.repeats)
             best[site.name] = min(best.get(site.name, took), took)
             if floors and site is sites[-1]:
-                bare = median_ms(site, floors[site.name])
+                bare = median_ms(site, floors[site.name], row.repeats)
                 lowest = bare if lowest is None else min(lowest, bare)
     full = sites[-1]
     size = len(full.get(paths[full.name]).body)
