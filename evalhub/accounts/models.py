@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from evalhub.accounts.rights import Role, Scope
 from evalhub.accounts.tenancy import Tenant, TenantQuerySet
+from evalhub.database.fields import ChoiceField
 from evalhub.database.models import Record
 
 TOKEN_PREFIX = "ehb_"
@@ -47,7 +48,7 @@ class User(AbstractBaseUser, PermissionsMixin, Record):
     name = models.CharField(max_length=150)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField("operator", default=False, help_text="May use the admin console.")
-    theme = models.CharField(max_length=8, choices=Theme.choices, default=Theme.SYSTEM)
+    theme = ChoiceField(max_length=8, choices=Theme.choices, default=Theme.SYSTEM)
     shortcuts = models.BooleanField("keyboard shortcuts", default=True)
 
     USERNAME_FIELD = "email"
@@ -82,12 +83,11 @@ class Organization(Record):
 class Membership(Record):
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+    role = ChoiceField(max_length=16, choices=Role.choices, default=Role.VIEWER)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organization", "user"], name="one_membership_per_organization"),
-            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
         ]
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ class Invitation(Tenant):
     """A link that makes its holder a member; the link's secret is stored as a hash only."""
 
     email = models.EmailField()
-    role = models.CharField(max_length=16, choices=Role.choices, default=Role.REVIEWER)
+    role = ChoiceField(max_length=16, choices=Role.choices, default=Role.REVIEWER)
     digest = models.CharField(max_length=64, unique=True)
     invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     expires_at = models.DateTimeField()

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from evalhub.accounts.tenancy import Deletable, DeletableQuerySet, Named, Tenant, TenantQuerySet
+from evalhub.database.fields import ChoiceField
 from evalhub.web import json
 from runs.models import Case, Evaluator, TestRun, Variant
 
@@ -74,20 +75,20 @@ class TestResult(Deletable):
     conversation = models.JSONField(default=list, blank=True, help_text="[{turn, messages, success, latency_ms}].")
     error = models.TextField(blank=True)
     error_code = models.CharField(max_length=60, blank=True)
-    reported_outcome = models.CharField(
+    reported_outcome = ChoiceField(
         max_length=8, choices=Outcome.choices, blank=True, help_text="The sender's own word, where it has one."
     )
-    machine_outcome = models.CharField(max_length=8, choices=Outcome.choices, default=Outcome.UNJUDGED)
-    outcome = models.CharField(
+    machine_outcome = ChoiceField(max_length=8, choices=Outcome.choices, default=Outcome.UNJUDGED)
+    outcome = ChoiceField(
         max_length=8, choices=Outcome.choices, default=Outcome.UNJUDGED, help_text="Effective: people over machine."
     )
-    human_verdict = models.CharField(
+    human_verdict = ChoiceField(
         max_length=8,
         choices=Outcome.choices,
         blank=True,
         help_text="What the reviewers agree on; empty: none or differ.",
     )
-    review_state = models.CharField(max_length=8, choices=ReviewState.choices, default=ReviewState.NONE)
+    review_state = ChoiceField(max_length=8, choices=ReviewState.choices, default=ReviewState.NONE)
     reviews_required = models.PositiveSmallIntegerField(default=0)
     reviews_done = models.PositiveSmallIntegerField(default=0)
     review_count = models.PositiveSmallIntegerField(default=0, help_text="Current reviews, asked for or not.")
@@ -130,15 +131,6 @@ class TestResult(Deletable):
                 condition=Q(case__isnull=False, deleted_at__isnull=True),
                 nulls_distinct=False,
                 name="result_once",
-            ),
-            models.CheckConstraint(condition=Q(outcome__in=Outcome.values), name="result_outcome_known"),
-            models.CheckConstraint(
-                condition=Q(machine_outcome__in=Outcome.values), name="result_machine_outcome_known"
-            ),
-            models.CheckConstraint(condition=Q(reported_outcome__in=["", *Outcome.values]), name="result_word_known"),
-            models.CheckConstraint(condition=Q(human_verdict__in=["", *Outcome.values]), name="result_verdict_known"),
-            models.CheckConstraint(
-                condition=Q(review_state__in=["none", "open", "reviewed", "conflict"]), name="result_review_state_known"
             ),
             models.CheckConstraint(
                 condition=Q(reviews_done__lte=F("reviews_required")), name="result_reviews_done_at_most_required"
@@ -189,7 +181,7 @@ class Step(Tenant):
     result = models.ForeignKey(TestResult, on_delete=models.CASCADE, related_name="steps", db_index=False)
     position = models.PositiveIntegerField(default=0)
     turn = models.PositiveIntegerField(null=True, blank=True)
-    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.OTHER)
+    kind = ChoiceField(max_length=12, choices=Kind.choices, default=Kind.OTHER)
     name = models.CharField(max_length=300, blank=True, help_text="Gentrace: invocation.")
     provider = models.CharField(max_length=300, blank=True)
     parameters = models.JSONField(default=dict, blank=True)
@@ -250,14 +242,14 @@ class Evaluation(Tenant):
     )
     evaluator_version = models.PositiveIntegerField(null=True, blank=True)
     turn = models.PositiveIntegerField(null=True, blank=True)
-    source = models.CharField(max_length=8, choices=Source.choices)
+    source = ChoiceField(max_length=8, choices=Source.choices)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
     author_name = models.CharField(max_length=200, blank=True, help_text="A person of the file, not of EvalHub.")
     nth = models.PositiveSmallIntegerField(default=0, help_text="Tells several judgements of one pair apart.")
     is_current = models.BooleanField(default=True, help_text="The newest of its pair, and not withdrawn.")
-    state = models.CharField(max_length=8, choices=State.choices, default=State.SCORED)
+    state = ChoiceField(max_length=8, choices=State.choices, default=State.SCORED)
     value = models.FloatField(null=True, blank=True)
     label = models.CharField(max_length=300, null=True, blank=True)
     passed = models.BooleanField(null=True, blank=True, help_text="Null: no verdict.")
@@ -269,8 +261,8 @@ class Evaluation(Tenant):
     usage = models.JSONField(default=dict, blank=True, help_text="{model: {input, output}} in tokens.")
     cost = models.FloatField(null=True, blank=True)
     latency_ms = models.FloatField(null=True, blank=True)
-    via = models.CharField(max_length=12, choices=TestRun.Via.choices, default=TestRun.Via.API)
-    outcome = models.CharField(max_length=8, choices=Outcome.choices, default=Outcome.UNJUDGED)
+    via = ChoiceField(max_length=12, choices=TestRun.Via.choices, default=TestRun.Via.API)
+    outcome = ChoiceField(max_length=8, choices=Outcome.choices, default=Outcome.UNJUDGED)
     review = models.ForeignKey(
         "results.Review", null=True, blank=True, on_delete=models.SET_NULL, related_name="evaluations", db_index=False
     )
@@ -318,11 +310,6 @@ class Evaluation(Tenant):
                 nulls_distinct=False,
                 name="evaluation_once",
             ),
-            models.CheckConstraint(condition=Q(source__in=["machine", "human"]), name="evaluation_source_known"),
-            models.CheckConstraint(
-                condition=Q(state__in=["pending", "scored", "unscored", "error"]), name="evaluation_state_known"
-            ),
-            models.CheckConstraint(condition=Q(outcome__in=Outcome.values), name="evaluation_outcome_known"),
             models.CheckConstraint(
                 condition=Q(evaluator__isnull=False) | Q(source="human"), name="only_people_judge_the_whole"
             ),

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from evalhub.accounts.tenancy import Named, Tenant, TenantQuerySet
+from evalhub.database.fields import ChoiceField
 from results.models.results import TestResult
 from runs.models import Project, TestRun
 
@@ -28,7 +29,7 @@ class ReviewRound(Named):
     rubric = models.TextField(blank=True, help_text="What the reviewers judge by; Markdown.")
     overlap = models.PositiveSmallIntegerField(default=1, help_text="Reviewers per result.")
     due_at = models.DateTimeField(null=True, blank=True)
-    state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
+    state = ChoiceField(max_length=8, choices=State.choices, default=State.OPEN)
     seed = models.BigIntegerField(help_text="The deal and the sample are drawn with it; used for one round only.")
     selection = models.JSONField(default=dict, blank=True, help_text="What was asked for: rules, shares, sizes.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -92,7 +93,7 @@ class ReviewAssignment(Tenant):
     reviewer = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="assignments"
     )
-    state = models.CharField(max_length=12, choices=State.choices, default=State.OPEN)
+    state = ChoiceField(max_length=12, choices=State.choices, default=State.OPEN)
     due_at = models.DateTimeField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True, help_text="Of a slot taken from a shared queue.")
     started_at = models.DateTimeField(null=True, blank=True)
@@ -130,10 +131,6 @@ class ReviewAssignment(Tenant):
                 name="one_open_assignment_per_reviewer_and_result",
             ),
             models.CheckConstraint(
-                condition=Q(state__in=["open", "started", "done", "declined", "withdrawn"]),
-                name="assignment_state_known",
-            ),
-            models.CheckConstraint(
                 condition=Q(finished_at__isnull=False) | ~Q(state="done"), name="done_assignment_has_finished_at"
             ),
             models.CheckConstraint(condition=Q(slot__gte=1), name="assignment_slot_from_one"),
@@ -166,9 +163,9 @@ class Review(Tenant):
     assignment = models.OneToOneField(
         ReviewAssignment, null=True, blank=True, on_delete=models.SET_NULL, related_name="review"
     )
-    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
+    verdict = ChoiceField(max_length=10, choices=Verdict.choices, blank=True)
     comment = models.TextField(blank=True)
-    via = models.CharField(max_length=12, choices=TestRun.Via.choices, default=TestRun.Via.PAGE)
+    via = ChoiceField(max_length=12, choices=TestRun.Via.choices, default=TestRun.Via.PAGE)
     is_current = models.BooleanField(default=True)
     seconds = models.FloatField(null=True, blank=True, help_text="From opening to submitting.")
     withdrawn_at = models.DateTimeField(null=True, blank=True)
@@ -185,9 +182,6 @@ class Review(Tenant):
                 fields=["result", "reviewer"],
                 condition=Q(is_current=True),
                 name="one_current_review_per_reviewer",
-            ),
-            models.CheckConstraint(
-                condition=Q(verdict__in=["passed", "failed", "cant_tell", ""]), name="review_verdict_known"
             ),
         ]
 

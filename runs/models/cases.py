@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
 from evalhub.accounts.tenancy import Deletable, Named, Tenant, TenantQuerySet
+from evalhub.database.fields import ChoiceField
 from runs.models.projects import Project
 
 
@@ -68,7 +69,7 @@ class TestSet(Deletable):
     slug = models.SlugField(max_length=120, blank=True)
     description = models.TextField(blank=True)
     short_description = models.TextField(blank=True)
-    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.SINGLE_TURN)
+    kind = ChoiceField(max_length=16, choices=Kind.choices, default=Kind.SINGLE_TURN)
     is_golden = models.BooleanField(default=False, help_text="The project's own set: cases without another one.")
     revision = models.PositiveIntegerField(default=1, help_text="Rises with every change of its cases.")
     status = models.CharField(max_length=40, blank=True)
@@ -101,7 +102,7 @@ class Case(Deletable):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="cases")
     number = models.PositiveIntegerField()
     name = models.CharField(max_length=300, blank=True)
-    kind = models.CharField(max_length=16, choices=TestSet.Kind.choices, default=TestSet.Kind.SINGLE_TURN)
+    kind = ChoiceField(max_length=16, choices=TestSet.Kind.choices, default=TestSet.Kind.SINGLE_TURN)
     inputs = models.JSONField(default=dict, help_text="An object; the key of a lone text is 'input'.")
     expected = models.JSONField(null=True, blank=True, help_text="An object, or null where nothing is expected.")
     plan = models.JSONField(null=True, blank=True, help_text="Multi-turn: goal, instructions, restrictions, turns.")

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from evalhub.accounts.tenancy import Deletable, Tenant, TenantQuerySet
+from evalhub.database.fields import ChoiceField
 from runs.models.projects import Project
 
 
@@ -54,14 +55,14 @@ class Evaluator(Deletable):
     )
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
-    who = models.CharField(max_length=16, choices=Who.choices, default=Who.HEURISTIC)
-    value_type = models.CharField(max_length=16, choices=ValueType.choices, default=ValueType.PERCENTAGE)
+    who = ChoiceField(max_length=16, choices=Who.choices, default=Who.HEURISTIC)
+    value_type = ChoiceField(max_length=16, choices=ValueType.choices, default=ValueType.PERCENTAGE)
     options = models.JSONField(
         default=list, blank=True, help_text="Labels in order: [{label, value (0 to 1), passes (true, false or null)}]."
     )
-    direction = models.CharField(max_length=8, choices=Direction.choices, default=Direction.HIGHER)
+    direction = ChoiceField(max_length=8, choices=Direction.choices, default=Direction.HIGHER)
     threshold = models.FloatField(null=True, blank=True)
-    operator = models.CharField(max_length=2, choices=Operator.choices, default=Operator.AT_LEAST)
+    operator = ChoiceField(max_length=2, choices=Operator.choices, default=Operator.AT_LEAST)
     min_score = models.FloatField(null=True, blank=True)
     max_score = models.FloatField(null=True, blank=True)
     weight = models.FloatField(default=1, help_text="0: informative only, gives no verdict.")
@@ -69,7 +70,7 @@ class Evaluator(Deletable):
         default=dict, blank=True, help_text="How it judges: model, prompt, heuristic and its settings, question."
     )
     version = models.PositiveIntegerField(default=1)
-    origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.OWN)
+    origin = ChoiceField(max_length=8, choices=Origin.choices, default=Origin.OWN)
     icon = models.CharField(max_length=80, blank=True)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from evalhub.accounts.tenancy import Named, Tenant, TenantQuerySet
+from evalhub.database.fields import ChoiceField
 from runs.models.cases import Case
 from runs.models.projects import Project
 
@@ -59,7 +60,7 @@ class Lookup(Named):
 
 
 class OfEntity(Named):
-    entity_type = models.CharField(max_length=16, choices=EntityType.choices)
+    entity_type = ChoiceField(max_length=16, choices=EntityType.choices)
     entity_id = models.UUIDField()
 
     class Meta(Named.Meta):
@@ -97,13 +98,13 @@ class Task(Named):
 
     title = models.CharField(max_length=300)
     description = models.TextField(blank=True)
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
-    priority = models.CharField(max_length=8, choices=Priority.choices, default=Priority.MEDIUM)
+    status = ChoiceField(max_length=16, choices=Status.choices, default=Status.OPEN)
+    priority = ChoiceField(max_length=8, choices=Priority.choices, default=Priority.MEDIUM)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    entity_type = models.CharField(max_length=16, choices=EntityType.choices, blank=True)
+    entity_type = ChoiceField(max_length=16, choices=EntityType.choices, blank=True)
     entity_id = models.UUIDField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
@@ -160,7 +161,7 @@ class SavedView(Tenant):
         RESULTS = "results", "Results"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
-    page = models.CharField(max_length=16, choices=Page.choices)
+    page = ChoiceField(max_length=16, choices=Page.choices)
     name = models.CharField(max_length=80)
     query = models.TextField(blank=True)
     shared = models.BooleanField(default=False)
@@ -194,7 +195,7 @@ class Import(Tenant):
     sha256 = models.CharField(max_length=64, blank=True)
     format = models.CharField(max_length=40, blank=True)
     mapping = models.JSONField(null=True, blank=True, help_text="Column mapping of a generic CSV or JSONL file.")
-    state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
+    state = ChoiceField(max_length=8, choices=State.choices, default=State.QUEUED)
     done = models.PositiveIntegerField(default=0, help_text="Records read so far.")
     total = models.PositiveIntegerField(null=True, blank=True)
     message = models.TextField(blank=True, help_text="What was imported, or why not, for people.")

@@ -12,6 +12,7 @@ from django.db.models.functions import Lower
 
 from evalhub.accounts.models import Organization
 from evalhub.accounts.tenancy import Deletable, Named
+from evalhub.database.fields import ChoiceField
 from evalhub.database.secrets import open_sealed, seal
 
 
@@ -101,7 +102,7 @@ class Endpoint(Deletable):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="endpoints")
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
-    connection_type = models.CharField(max_length=16, choices=Connection.choices, default=Connection.REST)
+    connection_type = ChoiceField(max_length=16, choices=Connection.choices, default=Connection.REST)
     url = models.TextField(blank=True)
     method = models.CharField(max_length=8, default="POST")
     endpoint_path = models.TextField(blank=True)
@@ -109,13 +110,13 @@ class Endpoint(Deletable):
     query_params = models.JSONField(default=dict, blank=True)
     request_mapping = models.JSONField(default=dict, blank=True)
     response_mapping = models.JSONField(default=dict, blank=True)
-    response_format = models.CharField(max_length=8, choices=Format.choices, default=Format.JSON)
-    auth_type = models.CharField(max_length=32, choices=Auth.choices, default=Auth.NONE, blank=True)
+    response_format = ChoiceField(max_length=8, choices=Format.choices, default=Format.JSON)
+    auth_type = ChoiceField(max_length=32, choices=Auth.choices, default=Auth.NONE, blank=True)
     client_id = models.CharField(max_length=300, blank=True)
     token_url = models.TextField(blank=True)
     scopes = ArrayField(models.CharField(max_length=200), default=list, blank=True)
     sealed_secrets = models.BinaryField(null=True, editable=False)
-    environment = models.CharField(max_length=16, choices=Environment.choices, default=Environment.DEVELOPMENT)
+    environment = ChoiceField(max_length=16, choices=Environment.choices, default=Environment.DEVELOPMENT)
     timeout_seconds = models.PositiveIntegerField(default=30)
     max_concurrency = models.PositiveIntegerField(default=8)
     owner = models.ForeignKey(

@@ -11,6 +11,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from evalhub.accounts.tenancy import Deletable, DeletableQuerySet, Tenant, TenantQuerySet
+from evalhub.database.fields import ChoiceField
 from runs.models.cases import Category, Prompt, TestSet, Topic
 from runs.models.evaluators import Evaluator
 from runs.models.projects import Endpoint, Project
@@ -127,9 +128,9 @@ class TestRun(Deletable):
     )
     number = models.PositiveIntegerField()
     name = models.CharField(max_length=300)
-    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.TEST)
-    status = models.CharField(max_length=12, choices=Status.choices, default=Status.QUEUED)
-    via = models.CharField(max_length=12, choices=Via.choices, default=Via.API)
+    kind = ChoiceField(max_length=12, choices=Kind.choices, default=Kind.TEST)
+    status = ChoiceField(max_length=12, choices=Status.choices, default=Status.QUEUED)
+    via = ChoiceField(max_length=12, choices=Via.choices, default=Via.API)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -301,7 +302,7 @@ class Shard(Tenant):
 
     deleted_paths = ("run__deleted_at", "run__project__deleted_at")
     run = models.ForeignKey(TestRun, on_delete=models.CASCADE, related_name="shards", db_index=False)
-    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.ASK)
+    kind = ChoiceField(max_length=8, choices=Kind.choices, default=Kind.ASK)
     number = models.PositiveIntegerField()
     work = models.JSONField(
         default=dict, help_text="Ask: cases [[id, revision]]. Judge: results, evaluators as they were, scoring."
