@@ -1,14 +1,19 @@
 """Readers of environment variables: a value that cannot be meant stops the start and names its variable."""
 
 import os
+import re
 from collections.abc import Sequence
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+PLACE = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:/\d+)?)\]|(?P<four>[0-9.]+(?:/\d+)?))(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)?",
+    re.ASCII,
+)
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -55,6 +60,31 @@ def read_networks(name: str, default: Sequence[str] | None = None) -> list[str]:
             except ValueError:
                 raise ImproperlyConfigured(f"{name} holds {text!r}, which is no address and no network") from None
     return found
+
+
+def read_places(name: str, default: Sequence[str] | None = None) -> list[str]:
+    """Networks, each with the ports that are meant or with all of them: see ``read_place``."""
+    found = read_list(name, default)
+    for text in found:
+        try:
+            read_place(text)
+        except ValueError:
+            example = "write 10.0.0.0/8, 10.0.0.0/8:8000-8100 or [fd00::/8]:11434"
+            raise ImproperlyConfigured(f"{name} holds {text!r}, which is no network with ports: {example}") from None
+    return found
+
+
+def read_place(text: str) -> tuple[IPv4Network | IPv6Network, range]:
+    """The network of 10.0.0.0/8, 10.0.0.0/8:8080 or [fd00::/8]:8000-8100, and its ports; none where it names none."""
+    named = PLACE.fullmatch(text)
+    if named is None:
+        return ip_network(text, strict=False), range(0)
+    first = int(named["first"] or 0)
+    last = int(named["last"] or first)
+    if named["first"] and not 0 < first <= last < 65536:
+        raise ValueError(f"{text} names ports that do not exist")
+    network = ip_network(named["six"] or named["four"], strict=False)
+    return network, range(first, last + 1) if named["first"] else range(0)
 
 
 def read_folder(name: str, default: Path) -> Path:

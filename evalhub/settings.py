@@ -20,6 +20,7 @@ from evalhub.environment import (
     read_list,
     read_networks,
     read_number,
+    read_places,
     read_text,
 )
 
@@ -153,8 +154,9 @@ PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": read_number("EVALHUB_WORKER_CONC
 
 # --- calls of endpoints -----------------------------------------------------------------------------------------------
 
-# Private networks whose endpoints may be called; a cloud's metadata address only where it is named itself, as a /32.
-ALLOWED_NETWORKS = read_networks("EVALHUB_ALLOWED_NETWORKS", [])
+# Private networks whose endpoints may be called, where a network names ports (10.0.0.0/8:8080) at these alone; a
+# cloud's metadata address only where it is named itself, as a /32.
+ALLOWED_NETWORKS = read_places("EVALHUB_ALLOWED_NETWORKS", [])
 if MODE == "demo":
     ALLOWED_NETWORKS = [*ALLOWED_NETWORKS, "127.0.0.0/8", "::1/128"]  # the demo's own endpoint
 

@@ -171,7 +171,7 @@ class Caller:
             raise Failure("address_unknown", f"The name {target.host} cannot be resolved.", again=True) from None
         except UnicodeError:
             raise Failure("address_refused", "The address holds something that is no host name.") from None
-        checked = [str(address) for address in check_addresses(found, target.host)]
+        checked = [str(address) for address in check_addresses(found, target)]
         self._pinned[target] = (time.monotonic() + PINNED_SECONDS, checked)
         return checked
 

@@ -67,11 +67,12 @@ def check_address(url: str) -> None:
 def _refuse_private_number(url: str) -> None:
     """An address that is spelled in numbers needs no look-up to be refused."""
     try:
-        host = target_of(url).host
+        target = target_of(url)
+        host = target.host
         if host == "localhost" or host.endswith(".localhost"):
-            check_addresses(["127.0.0.1"], host)
+            check_addresses(["127.0.0.1"], target)
         elif ":" in host or host.replace(".", "").isdigit():
-            check_addresses([host], host)
+            check_addresses([host], target)
     except AddressRefused as reason:
         raise ValidationError(str(reason)) from None
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from evalhub.environment import read_place
+
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
 
@@ -90,16 +92,16 @@ def target_of(url: str) -> Target:
     return Target(scheme, _ascii_host(parts.hostname or ""), port or PORTS[scheme])
 
 
-def check_addresses(found: Iterable[str], host: str) -> list[Address]:
+def check_addresses(found: Iterable[str], target: Target) -> list[Address]:
     """All the addresses that a name stands for, each allowed; one that is not refuses the name."""
     addresses = list(dict.fromkeys(ip_address(text.split("%")[0]) for text in found))
     if not addresses:
-        raise AddressRefused(f"{host} has no address.")
-    opened = allowed_networks()
+        raise AddressRefused(f"{target.host} has no address.")
+    opened = networks_opened_at(target.port)
     for address in addresses:
         if not may_call(address, opened):
             raise AddressRefused(
-                f"{host} leads to {address}, which is not a public address. "
+                f"{target.host} leads to {address}, which is not a public address. "
                 "The operator can open private networks with EVALHUB_ALLOWED_NETWORKS."
             )
     return addresses
@@ -111,8 +113,10 @@ def may_call(address: Address, opened: Iterable[Network] = ()) -> bool:
     return all(_is_open(one, opened) or _is_public(one) for one in _meanings(address))
 
 
-def allowed_networks() -> tuple[Network, ...]:
-    return tuple(ip_network(text, strict=False) for text in settings.ALLOWED_NETWORKS if text != "unix")
+def networks_opened_at(port: int) -> tuple[Network, ...]:
+    """The operator's networks in which the port may be called."""
+    opened = [read_place(text) for text in settings.ALLOWED_NETWORKS]
+    return tuple(network for network, ports in opened if not ports or port in ports)
 
 
 def _ascii_host(host: str) -> str:

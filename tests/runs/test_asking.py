@@ -199,6 +199,14 @@ def test_private_addresses_are_refused(settings, url):
     assert (said.code, stub.seen) == ("address_refused", [])
 
 
+def test_a_network_that_is_opened_at_other_ports_is_refused(settings):
+    settings.ALLOWED_NETWORKS = ["127.0.0.0/8:1-9"]
+
+    said, stub = asked(says({"output": "x"}))
+
+    assert (said.code, stub.seen) == ("address_refused", [])
+
+
 def test_a_name_is_resolved_once_and_that_address_is_dialled():
     answers = [["127.0.0.1"], ["10.0.0.1"]]
 

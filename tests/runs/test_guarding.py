@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from runs.guarding import AddressRefused, check_addresses, may_call, target_of
+from runs.guarding import AddressRefused, Target, check_addresses, may_call, target_of
 
 ONE = "127.0.0.1"
 PRIVATE = [
@@ -90,7 +90,7 @@ def test_usual_addresses_are_taken_apart():
 
 def test_one_private_address_among_public_ones_refuses_the_name():
     with pytest.raises(AddressRefused, match="leads to 10.0.0.1"):
-        check_addresses(["8.8.8.8", "10.0.0.1"], "bot.example.com")
+        check_addresses(["8.8.8.8", "10.0.0.1"], Target("https", "bot.example.com", 443))
 
 
 def test_the_operator_opens_networks(settings):
@@ -120,9 +120,32 @@ def test_metadata_is_opened_by_its_very_address(settings):
     assert not not_refused("169.254.169.253")
 
 
-def not_refused(text: str) -> bool:
+def test_the_operator_opens_ports_of_a_network(settings):
+    settings.ALLOWED_NETWORKS = ["10.1.0.0/16:8000-8002", "[fd12::/32]:11434", "10.1.2.0/24:443", "169.254.169.254:80"]
+
+    opened = [
+        (text, port)
+        for text in ("10.1.2.3", "::ffff:10.1.2.3", "10.1.3.3", "fd12::5", "169.254.169.254", "10.2.0.1")
+        for port in (80, 443, 7999, 8000, 8002, 8003, 11434)
+        if not_refused(text, port)
+    ]
+
+    assert opened == [
+        ("10.1.2.3", 443), ("10.1.2.3", 8000), ("10.1.2.3", 8002),
+        ("::ffff:10.1.2.3", 443), ("::ffff:10.1.2.3", 8000), ("::ffff:10.1.2.3", 8002),
+        ("10.1.3.3", 8000), ("10.1.3.3", 8002), ("fd12::5", 11434), ("169.254.169.254", 80),
+    ]  # fmt: skip
+
+
+def test_a_public_address_is_called_at_any_port(settings):
+    settings.ALLOWED_NETWORKS = ["10.1.0.0/16:8000", "8.8.8.0/24:443"]
+
+    assert not_refused("8.8.8.8", 8080)
+
+
+def not_refused(text: str, port: int = 443) -> bool:
     try:
-        check_addresses([text], "host")
+        check_addresses([text], Target("https", "host", port))
     except AddressRefused:
         return False
     return True
