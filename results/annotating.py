@@ -173,10 +173,8 @@ def _move(settled: Settlement, row: Evaluation, target: Target) -> None:
     for other in same:
         if other.is_current:
             settled.change(other, is_current=False)
-    row.nth = 1 + max((other.nth for other in same), default=-1)
-    row.evaluator, row.turn = target.evaluator, target.turn
-    Evaluation.objects.filter(pk=row.pk).update(evaluator=target.evaluator, turn=target.turn, nth=row.nth)
-    settled.change(row, is_current=True)
+    nth = 1 + max((other.nth for other in same), default=-1)
+    settled.change(row, evaluator_id=key[0], turn=target.turn, nth=nth, is_current=True)
 
 
 def _sync(settled: Settlement, review: Review) -> None:

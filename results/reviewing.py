@@ -217,12 +217,14 @@ def keep_correction(settled: Settlement, result: TestResult, review: Review, cor
         ),
         None,
     )
-    mine = any(
-        row.evaluator_id == evaluator.pk and row.author_id == review.reviewer_id and row.turn == correction.turn
-        for row in settled.current(result.pk)
+    mine = [
+        row
+        for row in settled.rows[result.pk]
+        if row.evaluator_id == evaluator.pk and row.author_id == review.reviewer_id and row.turn == correction.turn
         if row.source == Evaluation.Source.HUMAN
-    )
-    if pending is not None and not mine:
+    ]
+    if pending is not None and not any(row.is_current for row in mine):
+        answer["nth"] = 1 + max((row.nth for row in mine), default=-1)
         return settled.change(pending, author_id=review.reviewer_id, review_id=review.pk, **answer)
     return settled.add(
         Evaluation(

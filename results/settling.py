@@ -198,7 +198,6 @@ class Settlement:
         for values, pks in alike.items():  # a round of 10,000 reviews makes one or two groups
             named = dict(zip(RESULT_FIELDS, values, strict=True))
             update_rows(TestResult, pks, {**named, "updated_at": now})
-        # Rows that stop being current first, or the new ones would meet the unique constraint's old numbers.
         self._write_changes(now)
         if len(self._new) == 1:
             insert_row(self._new[0])
@@ -210,7 +209,8 @@ class Settlement:
         alike: dict[str, list[UUID]] = defaultdict(list)
         for pk, changes in self._changed.items():
             alike[repr(changes)].append(pk)  # values may be objects, which are no keys themselves
-        for pks in alike.values():
+        # What stops being current first, and what becomes it last: of a pair there is one at any moment.
+        for pks in sorted(alike.values(), key=lambda pks: self._changed[pks[0]].get("is_current", 0.5)):
             update_rows(Evaluation, pks, {**self._changed[pks[0]], "updated_at": now})
 
     def _results_waiting_for_people(self) -> set[UUID]:

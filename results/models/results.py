@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case as OneOf
+from django.db.models import F, Q, When
 
 from evalhub.accounts.tenancy import Deletable, DeletableQuerySet, Named, Tenant, TenantQuerySet
 from evalhub.database.fields import ChoiceField
@@ -305,10 +306,18 @@ class Evaluation(Tenant):
             models.Index(fields=["review"], condition=Q(review__isnull=False), name="evaluation_of_review"),
         ]
         constraints = [
+            # Of a pair one is current, and those before it are told apart by nth. One index does both: every arriving
+            # row pays for it.
             models.UniqueConstraint(
-                fields=["result", "evaluator", "turn", "source", "author", "author_name", "nth"],
+                F("result"),
+                F("evaluator"),
+                F("turn"),
+                F("source"),
+                F("author"),
+                F("author_name"),
+                OneOf(When(is_current=False, then=F("nth"))),
                 nulls_distinct=False,
-                name="evaluation_once",
+                name="one_current_evaluation",
             ),
             models.CheckConstraint(
                 condition=Q(evaluator__isnull=False) | Q(source="human"), name="only_people_judge_the_whole"

@@ -1,0 +1,77 @@
+"""One judgement of each pair counts: the database says so, whoever writes and in whatever order."""
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from evalhub.database.ids import new_id
+from results.judging import add_judgements
+from results.models import Evaluation
+from results.records import Judgement
+from results.recounting import recount
+from results.reviewing import Correction, submit_review, withdraw_review
+from tests.factories import make_evaluator, make_result, make_run, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def copy_of(evaluation, **fields):
+    evaluation.pk = new_id()
+    evaluation._state.adding = True
+    for name, value in fields.items():
+        setattr(evaluation, name, value)
+    return evaluation
+
+
+@pytest.mark.parametrize("source", ["machine", "human"])
+@pytest.mark.parametrize("turn", [None, 2])
+def test_the_database_holds_one_current_evaluation_of_a_pair(source, turn):
+    run = make_run()
+    tone = make_evaluator(run.project, who="human" if source == "human" else "ai")
+    make_result(run, evaluations=[Judgement(evaluator=tone, value=1.0, source=source, turn=turn)])
+
+    with pytest.raises(IntegrityError, match="one_current_evaluation"), transaction.atomic():
+        copy_of(Evaluation.objects.get(), nth=1).save()
+
+
+def test_the_database_holds_one_whole_result_verdict_of_a_person():
+    result, ann = make_result(passed=None), make_user()
+    submit_review(result, by=ann, verdict="failed")
+
+    with pytest.raises(IntegrityError, match="one_current_evaluation"), transaction.atomic():
+        copy_of(Evaluation.objects.get(), nth=1).save()
+
+
+def test_the_database_tells_earlier_evaluations_apart():
+    result = make_result()
+    add_judgements(result, [Judgement(evaluator="correct", value=0.2)], via="api")
+
+    with pytest.raises(IntegrityError, match="one_current_evaluation"), transaction.atomic():
+        copy_of(Evaluation.objects.get(is_current=False)).save()
+
+
+def test_judgements_of_one_pair_are_numbered_and_the_newest_counts():
+    result = make_result()
+
+    for value in (0.2, 0.4):
+        add_judgements(result, [Judgement(evaluator="correct", value=value)], via="api")
+
+    numbered = result.evaluations.order_by("nth").values_list("nth", "value", "is_current")
+    assert list(numbered) == [(0, 1.0, False), (1, 0.2, False), (2, 0.4, True)]
+    assert recount(result.run_id, repair=False) == []
+
+
+def test_a_question_asked_again_is_answered_again():
+    run = make_run()
+    tone = make_evaluator(run.project, name="tone", who="human")
+    question = Judgement(evaluator=tone, source="human", state="pending")
+    result, ann = make_result(run, evaluations=[question]), make_user()
+    first = submit_review(result, by=ann, verdict="", corrections=[Correction(evaluator=tone, value=0.2)])
+    withdraw_review(first)
+    add_judgements(result, [question], via="api")
+
+    second = submit_review(result, by=ann, verdict="", corrections=[Correction(evaluator=tone, value=0.9)])
+    submit_review(result, by=ann, verdict="passed", replaces=second)
+
+    numbered = result.evaluations.filter(evaluator=tone).order_by("nth").values_list("nth", "value", "is_current")
+    assert list(numbered) == [(0, 0.2, False), (1, 0.9, False)]
+    assert recount(run.pk, repair=False) == []
