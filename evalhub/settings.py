@@ -160,6 +160,9 @@ ALLOWED_NETWORKS = read_places("EVALHUB_ALLOWED_NETWORKS", [])
 if MODE == "demo":
     ALLOWED_NETWORKS = [*ALLOWED_NETWORKS, "127.0.0.0/8", "::1/128"]  # the demo's own endpoint
 
+# Launching and judging again cost calls of endpoints and of judges. One person; an organisation four times as many.
+LAUNCHES_PER_MINUTE = read_number("EVALHUB_LAUNCHES_PER_MINUTE", 60)  # 0: no limit
+
 # The model that judges, and plays simulated users, where an evaluator names no endpoint: an OpenAI-compatible address
 # of chat completions, for example https://models.example.com/v1/chat/completions.
 JUDGE_URL = read_text("EVALHUB_JUDGE_URL", "")

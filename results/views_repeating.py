@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import Actor, MemberRequest
+from evalhub.web.errors import in_time
 from evalhub.web.pages import go_to, render_page, say
 from evalhub.web.parts import Link
 from results.models import Evaluation
@@ -62,11 +63,13 @@ def run_rescore(request: MemberRequest, run_id: str) -> HttpResponse:
     run = find(request, run_id)
     here = reverse("results:run-detail", args=[run.pk])
     form = ScoringForm(request.POST if request.method == "POST" else None, actor=request.actor, run=run)
+    refusal: CannotLaunch | None = None
     if request.method == "POST" and form.is_valid():
         try:
             _, results = score_again(run, list(form.cleaned_data["evaluators"]), by=request.actor)
         except CannotLaunch as reason:
             form.add_error(None, str(reason))
+            refusal = reason
         else:
             say(request, f"Workers judge {results:,} results again. The newest judgements count as they arrive.")
             return go_to(request, here)
@@ -79,7 +82,8 @@ def run_rescore(request: MemberRequest, run_id: str) -> HttpResponse:
         "cancel_url": here,
         "submit": "Judge again",
     }
-    return render_page(request, "results/run_rescore.html", context, status=422 if form.errors else 200)
+    response = render_page(request, "results/run_rescore.html", context, status=422 if form.errors else 200)
+    return in_time(response, refusal)
 
 
 def find(request: MemberRequest, run_id: str) -> TestRun:

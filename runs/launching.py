@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 from procrastinate.contrib.django import app
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import User
-from evalhub.audit.models import record_event
-from evalhub.web.errors import Refused
+from evalhub.audit.models import AuditEvent, record_event
+from evalhub.database.ids import first_id_since
+from evalhub.web.errors import Refused, TooOften
 from runs.asking import MOST_RETRIES, USUAL_RETRIES, cannot_be_called
 from runs.configurations import evaluators_of
 from runs.judgeable import cannot_judge
@@ -42,10 +46,16 @@ MOST_RESULTS: Final = 200_000
 MOST_REPETITIONS: Final = 100
 MOST_CONCURRENCY: Final = 100
 LONGEST_TIMEOUT: Final = 3600
+MINUTE: Final = timedelta(minutes=1)
+PEOPLE_AT_ONCE: Final = 4  # so many people's launches an organisation may make
 
 
 class CannotLaunch(Refused):
     """A run that cannot be launched as asked; the message is a sentence for the person who asked."""
+
+
+class LaunchedTooOften(TooOften, CannotLaunch):
+    """A person or an organisation that launches faster than the operator allows."""
 
 
 def open_run(
@@ -184,6 +194,7 @@ def launch(
     model = str(given.get("model") or "")[:300]
     unable = [(shot["name"], cannot_judge(shot["who"], shot["definition"])) for shot in chosen]
     with transaction.atomic():
+        _pace(configuration.organization_id, by)
         run = open_run(
             configuration.project,
             name=name or configuration.name,
@@ -249,6 +260,7 @@ def plan_judging(run: TestRun, result_ids: Sequence[UUID], evaluators: Sequence[
         raise CannotLaunch("There are no results to judge.")
     scoring = str(uuid4())
     with transaction.atomic():
+        _pace(run.organization_id, by)
         TestRun.objects.select_for_update(no_key=True).get(pk=run.pk)  # numbers of shards are taken one after the other
         first = run.shards.count() + 1
         work = {"evaluators": snapshots_of(evaluators), "scoring": scoring}
@@ -269,6 +281,29 @@ def plan_judging(run: TestRun, result_ids: Sequence[UUID], evaluators: Sequence[
         names = [evaluator.name for evaluator in evaluators]
         record_event("run.rescored", run, by=by, organization_id=run.organization_id, evaluators=names)
     return scoring
+
+
+def _pace(organization_id: UUID, by: Actor | None) -> None:
+    """Refuse what comes too often: of one person, and of an organisation. What operators launch here is not counted."""
+    most = settings.LAUNCHES_PER_MINUTE
+    if by is None or not most:
+        return
+    with connection.cursor() as cursor:  # one after the other, or many at once would all find the last place free
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"launch {organization_id}"])
+    since = timezone.now() - MINUTE
+    events = AuditEvent.objects.filter(organization=organization_id, id__gte=first_id_since(since), at__gte=since)
+    own = Q(user=by.user.pk)
+    seen = events.filter(action__in=("run.launched", "run.rescored"), user__isnull=False).aggregate(
+        all=Count("pk"), first=Min("at"), own=Count("pk", filter=own), own_first=Min("at", filter=own)
+    )
+    for whose, count, limit, first in (
+        ("You", seen["own"], most, seen["own_first"]),
+        ("Your organisation", seen["all"], most * PEOPLE_AT_ONCE, seen["first"]),
+    ):
+        if count >= limit:
+            seconds = max(1, math.ceil((first - since).total_seconds()))
+            said = f"{whose} launched as often as a minute allows ({limit}). Try again in {seconds} s."
+            raise LaunchedTooOften(said, seconds)
 
 
 def cancel_run(run: TestRun, *, by: Actor | None) -> bool:

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_http_methods
 
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
+from evalhub.web.errors import in_time
 from evalhub.web.pages import go_to, render_page, say
 from evalhub.web.parts import Link
 from runs.forms_launching import LaunchForm
@@ -25,11 +26,13 @@ def run_launch(request: MemberRequest, configuration_id: str) -> HttpResponse:
     form = LaunchForm(
         request.POST if request.method == "POST" else None, actor=request.actor, configuration=configuration
     )
+    refusal: CannotLaunch | None = None
     if request.method == "POST" and form.is_valid():
         try:
             run = launch(configuration, by=request.actor, via=TestRun.Via.PAGE, **form.arguments())
         except CannotLaunch as reason:
             form.add_error(None, str(reason))
+            refusal = reason
         else:
             count = run.planned_count
             say(request, f"Launched {run}: {count:,} result{'s' if count != 1 else ''} to come.")
@@ -46,4 +49,5 @@ def run_launch(request: MemberRequest, configuration_id: str) -> HttpResponse:
         cancel_url=here,
         submit="Launch",
     )
-    return render_page(request, "runs/run_launch.html", context, status=422 if form.errors else 200)
+    response = render_page(request, "runs/run_launch.html", context, status=422 if form.errors else 200)
+    return in_time(response, refusal)

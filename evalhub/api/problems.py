@@ -17,6 +17,7 @@ from rest_framework import exceptions
 from evalhub.api.rows import Object
 from evalhub.api.shapes import Ident, Items, Misfit, Path, Schema, Text, Whole, spelled
 from evalhub.web import json
+from evalhub.web.errors import TooOften
 from evalhub.web.request_ids import current_request_id
 
 log = logging.getLogger("evalhub.api")
@@ -142,6 +143,8 @@ def problem_of(exc: Exception) -> Problem:
             return Problem(403, str(exc) or "Your role or token does not allow this.")
         case RequestDataTooBig():
             return Problem(413, "The body is too large.")
+        case TooOften():
+            return Problem(429, str(exc), kind=THROTTLED, headers=exc.headers)
         case BadRequest():
             return Problem(400, str(exc), kind=INVALID)
         case SuspiciousOperation():

@@ -3,6 +3,7 @@
 import secrets
 import threading
 import time
+from datetime import datetime
 from uuid import UUID
 
 _VERSION_4 = 0x4 << 76
@@ -12,6 +13,11 @@ _LOW = (1 << 62) - 1
 
 _lock = threading.Lock()
 _last = (0, 0)
+
+
+def first_id_since(moment: datetime) -> UUID:
+    """What every id that is made from that moment on is larger than."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def new_id() -> UUID:

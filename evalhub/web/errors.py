@@ -22,6 +22,31 @@ log = logging.getLogger("evalhub.web")
 class Refused(BadRequest):
     """A request that cannot be answered as it is; the message is a sentence for the person who sent it."""
 
+    status = 400
+    seconds = 0  # to wait, where the same request may be answered later
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.seconds)} if self.seconds else {}
+
+
+class TooOften(Refused):
+    """What may be asked again after some seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+def in_time(response: HttpResponse, refusal: Refused | None) -> HttpResponse:
+    """A form that was sent too often says when it may be sent again."""
+    if isinstance(refusal, TooOften):
+        response.status_code = refusal.status
+        response.headers["Retry-After"] = str(refusal.seconds)
+    return response
+
 
 def problem(status: int, detail: str, *, title: str = "", kind: str = "about:blank", **more: Any) -> HttpResponse:
     """An error as RFC 9457 problem details."""
@@ -53,6 +78,8 @@ def answer(request: HttpRequest, status: int, title: str, text: str, *, alone: b
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     said = str(exception) if isinstance(exception, Refused) else ""
+    if isinstance(exception, TooOften):
+        return in_time(answer(request, exception.status, "One moment, please", said), exception)
     text = said or "The address or the form holds something that cannot be read. Go back and try it again."
     return answer(request, 400, "This request can’t be read", text)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from evalhub.audit.models import AuditEvent
@@ -142,3 +145,58 @@ def test_a_run_is_judged_again(api, configuration):
     assert (scored.status_code, scored.json()) == (202, {"id": shard.work["scoring"], "results": 2})
     assert (shard.kind, shard.size, [one["name"] for one in shard.work["evaluators"]]) == ("judge", 2, [evaluator.name])
     assert by_people.status_code == 400
+
+
+# --- how often --------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_launches_so_often_in_a_minute(api, api_of, configuration, settings):
+    settings.LAUNCHES_PER_MINUTE = 2
+    another = api_of("lead")
+
+    statuses = [api.post("/api/configurations/nightly/runs/", {}).status_code for _ in range(3)]
+    refused = api.post(f"/api/runs/{TestRun.objects.first().pk}/repetitions/", {})
+
+    assert statuses == [201, 201, 429]
+    assert refused.status_code == 429
+    assert refused.json()["detail"] == (
+        f"You launched as often as a minute allows (2). Try again in {refused['Retry-After']} s."
+    )
+    assert 1 <= int(refused["Retry-After"]) <= 60
+    assert another.post("/api/configurations/nightly/runs/", {}).status_code == 201
+    assert TestRun.objects.count() == 3
+
+
+def test_judging_again_counts_as_launching(api, project, settings):
+    settings.LAUNCHES_PER_MINUTE = 1
+    run = make_run(project)
+    make_results(run, passed=1)
+    body = {"evaluators": [str(make_evaluator(project, name="says", who="heuristic").pk)]}
+
+    statuses = [api.post(f"/api/runs/{run.pk}/scorings/", body).status_code for _ in range(2)]
+
+    assert statuses == [202, 429]
+
+
+def test_an_organisation_launches_four_times_as_often(api_of, configuration, settings):
+    settings.LAUNCHES_PER_MINUTE = 1
+    people = [api_of("lead") for _ in range(5)]
+
+    answers = [one.post("/api/configurations/nightly/runs/", {}) for one in people]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 201, 429]
+    assert answers[-1].json()["detail"].startswith("Your organisation launched as often as a minute allows (4).")
+
+
+def test_a_minute_later_a_person_may_launch_again(api, configuration, settings):
+    settings.LAUNCHES_PER_MINUTE = 1
+    first = api.post("/api/configurations/nightly/runs/", {}).status_code
+    age_of_launches(seconds=61)
+
+    second = api.post("/api/configurations/nightly/runs/", {}).status_code
+
+    assert (first, second) == (201, 201)
+
+
+def age_of_launches(*, seconds):
+    AuditEvent.objects.filter(action="run.launched").update(at=timezone.now() - timedelta(seconds=seconds))

@@ -87,6 +87,23 @@ def test_what_is_wrong_is_said_in_the_form(client, configuration):
     assert TestRun.objects.count() == 0
 
 
+def test_launching_too_often_is_said_in_the_form_and_on_a_page_of_its_own(client, configuration, settings):
+    settings.LAUNCHES_PER_MINUTE = 1
+    sign_in(client, configuration)
+    client.post(reverse("runs:run-launch", args=[configuration.pk]), form_of(configuration))
+    run = TestRun.objects.get()
+    run.cancel()
+
+    form = client.post(reverse("runs:run-launch", args=[configuration.pk]), form_of(configuration))
+    page = client.post(reverse("results:run-repeat", args=[run.pk]))
+
+    for answer in (form, page):
+        assert (answer.status_code, 1 <= int(answer["Retry-After"]) <= 60) == (429, True)
+        assert "You launched as often as a minute allows (1)." in answer.content.decode()
+    assert 'value="Tonight"' in form.content.decode()
+    assert TestRun.objects.count() == 1
+
+
 def test_reviewers_cannot_launch_and_strangers_see_nothing(client, configuration):
     url = reverse("runs:run-launch", args=[configuration.pk])
     sign_in(client, configuration, "reviewer")

@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.tokens import TokenRefused, actor_from_bearer
+from evalhub.api.authentication import PerToken
 from evalhub.compat.rhesis.odata import BadFilter
 from evalhub.compat.rhesis.reading import LONGEST_ID, Body, Invalid, Refusal, read_time
 from evalhub.web.errors import Refused
@@ -128,13 +129,18 @@ def door(verbs: Mapping[str, Verb], *, open_to_all: bool = False) -> Callable[..
                 actor = actor_from_bearer(request.headers.get("Authorization"))
             except TokenRefused:
                 raise Refusal("Authentication required", 401) from None
+            seconds = PerToken.allowance.take(actor.token.pk if actor.token else actor.user.pk)
+            if seconds:
+                raise Refusal("Too many requests with this API key.", 429, {"Retry-After": str(seconds)})
             if verb is None:
                 raise Refusal("Method Not Allowed", 405)
             return _answer(verb, Call(request, actor), named)
         except Refusal as refusal:
-            return failed(refusal.detail, refusal.status)
-        except (BadFilter, Refused) as refusal:
+            return failed(refusal.detail, refusal.status, refusal.headers)
+        except BadFilter as refusal:
             return failed(str(refusal), 400)
+        except Refused as refusal:
+            return failed(str(refusal), refusal.status, refusal.headers)
         except ReviewConflict as conflict:
             return failed(str(conflict), 409)
         except ValidationError as problem:
@@ -163,12 +169,12 @@ def _answer(verb: Verb, call: Call, named: dict[str, str]) -> HttpResponseBase:
     return answer if isinstance(answer, HttpResponseBase) else said(answer)
 
 
-def said(answer: Any, status: int = 200) -> HttpResponse:
-    return HttpResponse(dumps(answer), status=status, content_type=JSON)
+def said(answer: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(dumps(answer), status=status, content_type=JSON, headers=dict(headers or {}))
 
 
-def failed(detail: Any, status: int) -> HttpResponse:
-    return said({"detail": detail}, status)
+def failed(detail: Any, status: int, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return said({"detail": detail}, status, headers)
 
 
 def nowhere(call: Call, **named: str) -> Any:

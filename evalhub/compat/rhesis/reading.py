@@ -19,9 +19,9 @@ type Place = tuple[str | int, ...]
 class Refusal(Exception):
     """The request cannot be served; ``detail`` is what Rhesis' errors hold under that key."""
 
-    def __init__(self, detail: Any, status: int = 400) -> None:
+    def __init__(self, detail: Any, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(str(detail))
-        self.detail, self.status = detail, status
+        self.detail, self.status, self.headers = detail, status, headers
 
 
 class Invalid(Refusal):

@@ -185,3 +185,24 @@ def test_unknown_addresses_and_methods_answer_in_json(door: Door):
     assert door.refused("GET", "telepathy")[0] == 404
     assert door.refused("DELETE", "test_runs") == (405, "Method Not Allowed")
     assert door.refused("GET", "")[0] == 404
+
+
+def test_a_key_has_an_allowance(door: Door, world: World, settings):
+    settings.API_REQUESTS_PER_MINUTE = 2
+
+    said = [door.get("test_configurations/config-123") for _ in range(3)]
+
+    assert [row.get("id") for row in said] == ["config-123", "config-123", None]
+    assert (door.answer.status_code, said[2]) == (429, {"detail": "Too many requests with this API key."})
+    assert 1 <= int(door.answer["Retry-After"]) <= 30
+
+
+def test_executing_comes_not_too_often(door: Door, world: World, settings):
+    settings.LAUNCHES_PER_MINUTE = 1
+
+    first = door.post("test_configurations/config-123/execute")
+    second = door.post("test_sets/test-set-456/execute/endpoint-123")
+
+    assert (first["status"], door.answer.status_code) == ("submitted", 429)
+    wait = door.answer["Retry-After"]
+    assert second == {"detail": f"You launched as often as a minute allows (1). Try again in {wait} s."}
