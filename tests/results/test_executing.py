@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from results import executing
 from results.models import Evaluation, TestResult
 from results.recounting import recount
 from runs import asking
-from runs.cases import change_case
+from runs.cases import CaseSpec, add_to_test_set, change_case, ensure_cases
 from runs.conversing import Answer
 from runs.launching import CannotLaunch, cancel_run, launch, launch_again, plan_judging, tend_runs
 from runs.models import ConfigurationEvaluator, Requirement, Shard, TestConfiguration, TestRun, TestSetEvaluator
@@ -329,6 +330,63 @@ def test_evaluators_come_from_the_test_set_or_the_requirements_of_its_cases():
     assert set(judged) == {
         (by_requirement.pk, "demanded", first.pk), (by_set.pk, "brought", first.pk), (by_set.pk, "brought", second.pk),
     }  # fmt: skip
+
+
+def test_one_worker_keeps_organisations_apart():
+    """Both at the same address, interleaved in one process, with a token and a judge each."""
+    seen: list[tuple[str, str]] = []
+
+    async def bot(request, writer):
+        seen.append((request.headers["authorization"], request.body.decode()))
+        asked = request.json
+        if "message" in asked:
+            said = {"output": f"You said: {asked['message']}", "session_id": f"{asked['session_id']}+"}
+        else:
+            said = {"choices": [{"message": {"content": '{"reason": "' + asked["model"] + '", "score": 1}'}}]}
+        writer.write(answer(said))
+
+    canaries = ("amber", "violet")
+    with endpoint_in_a_thread(bot) as stub:
+        runs = [launch(organization_with(canary, stub.url, cases=500), by=None) for canary in canaries]
+        work()
+
+    assert [(done(run).status, run.result_count, run.errors) for run in runs] == [("completed", 500, 0)] * 2
+    assert len(seen) == 2 * 2 * 500
+    alternating = sum(one[0] != other[0] for one, other in pairwise(seen))
+    assert alternating > 100
+    for canary, other, run in zip(canaries, reversed(canaries), runs, strict=True):
+        mine = [body for authorization, body in seen if authorization == f"Bearer {canary}-token"]
+        assert len(mine) == 1000
+        assert not any(other in body for body in mine)
+        rows = [
+            *TestResult.objects.filter(organization=run.organization_id).values(),
+            *Evaluation.objects.filter(organization=run.organization_id).values(),
+            *Shard.objects.filter(organization=run.organization_id).values(),
+        ]
+        assert len(rows) == 500 + 1000 + run.shards.count()
+        assert not any(other in str(row) for row in rows)
+        assert sum(canary in str(row) for row in rows) == 500 + 500
+
+
+def organization_with(canary: str, url: str, *, cases: int) -> TestConfiguration:
+    judge = {"name": "judge", "who": "ai", "threshold": 0.5, "definition": {"prompt": "Is {{ output }} right?"}}
+    configuration = set_up(url, cases=0, evaluators=[SAYS], auth_type="bearer_token", max_concurrency=16)
+    endpoint = configuration.endpoint
+    assert endpoint is not None and configuration.test_set is not None
+    endpoint.keep_secrets(auth_token=f"{canary}-token")
+    endpoint.save()
+    model = make_endpoint(
+        configuration.project, url=url, auth_type="bearer_token", request_mapping={"model": f"{canary}-model"}
+    )
+    model.keep_secrets(auth_token=f"{canary}-token")
+    model.save()
+    judge["definition"]["endpoint"] = str(model.pk)  # type: ignore[index]
+    ConfigurationEvaluator.objects.create(
+        configuration=configuration, evaluator=make_evaluator(configuration.project, **judge), position=1
+    )
+    specs = [CaseSpec(external_id=f"{canary}-{n}", inputs={"input": f"{canary} {n}"}) for n in range(cases)]
+    add_to_test_set(configuration.test_set, list(ensure_cases(configuration.project, specs).values()))
+    return configuration
 
 
 def test_never_more_calls_at_once_than_the_endpoint_takes():
