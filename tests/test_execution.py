@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from evalhub.management.drilling import Bot, Report, count, drill, set_up, start_worker
+from evalhub.management.drilling import Bot, Report, count, drill, scratch_database, set_up, start_worker
 from runs.launching import launch
 from runs.models import TestRun
 
@@ -20,8 +20,18 @@ def test_a_run_survives_three_killed_workers():
     assert (report.kills, report.results, report.evaluations, report.status) == (3, 200, 600, "completed")
 
 
-def test_a_run_survives_a_database_that_goes_away():
-    report = drill(cases=200, outage=6, seconds=0.2, flaky=0.1, concurrency=8)
+def test_a_run_survives_a_database_that_lets_nobody_in():
+    report = drill(cases=200, outage=3, seconds=0.2, flaky=0.1, concurrency=8)
+
+    assert report.problems == []
+    assert (report.results, report.evaluations, report.status) == (200, 600, "completed")
+
+
+def test_a_run_survives_a_database_that_stops():
+    """pg_ctl stop -m immediate, as a crash does it."""
+    with scratch_database() as server:
+        assert server is not None
+        report = drill(cases=200, outage=6, seconds=0.2, flaky=0.1, concurrency=8, server=server)
 
     assert report.problems == []
     assert (report.results, report.evaluations, report.status) == (200, 600, "completed")

@@ -123,6 +123,16 @@ class Server:
                 if not self.is_running():
                     self._start()
 
+    @contextmanager
+    def crashed(self) -> Iterator[None]:
+        """For drills: as if its machine had lost power, and was switched on again at the end of the block."""
+        with self._changing():
+            self._stop("immediate")
+            try:
+                yield
+            finally:
+                self._start()
+
     def is_running(self) -> bool:
         if not (self.socket_folder.exists() and (self.data_folder / "postmaster.pid").exists()):
             return False  # or what answers there is left over from a folder that was deleted

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,10 +19,12 @@ from urllib.parse import quote
 
 import orjson
 from django.conf import settings
+from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.models import Count, Max, Min, Sum
 
 from evalhub.accounts.models import Organization
+from evalhub.database.postgres import PostgresError, Server, find_programs
 from results.models import Evaluation, TestResult
 from results.recounting import recount
 from runs.cases import CaseSpec, add_to_test_set, ensure_cases
@@ -142,9 +145,13 @@ def drill(
     concurrency: int = 16,
     workers: int = 1,
     patience: float = 600.0,
+    server: Server | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
-    """Launch, kill workers at even distances of the run, take the database away in its middle; wait; count."""
+    """Launch, kill workers at even distances of the run, take the database away in its middle; wait; count.
+
+    A ``server`` of the drill's own really stops; on somebody else's every connection is cut, and no new one let in.
+    """
     report = Report()
     with Bot(seconds, flaky, spread=spread) as bot:
         run = launch(set_up(bot.url, cases, concurrency=concurrency, retries=20), by=None)
@@ -161,7 +168,7 @@ def drill(
                 if away_at is not None and run.result_count >= away_at:
                     away_at = None
                     say(f"{run.result_count} results: the database goes away for {outage:g} s.")
-                    take_database_away(outage)
+                    take_database_away(outage, server)
                 if marks and run.result_count >= marks[0]:
                     marks.pop(0)
                     victim = report.kills % workers
@@ -234,11 +241,14 @@ def database_url() -> str:
     return f"postgresql://{login}@{known['HOST']}{port}/{quote(known['NAME'])}"
 
 
-def take_database_away(seconds: float) -> None:
-    """For its clients the same as a stopped server: every connection is cut, and no new one is let in."""
+def take_database_away(seconds: float, server: Server | None) -> None:
     name = connection.settings_dict["NAME"]
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined]
+    if server is not None:
+        with server.crashed():
+            time.sleep(seconds)
+        return
     with connection._nodb_cursor() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         try:
@@ -251,22 +261,53 @@ def take_database_away(seconds: float) -> None:
 
 
 @contextmanager
-def scratch_database() -> Iterator[None]:
-    """A migrated database of its own on the same server, dropped at the end."""
-    from django.core.management import call_command
+def scratch_database() -> Iterator[Server | None]:
+    """A migrated database on a server of its own, which is gone at the end; where this machine has none, a database on
+    the usual server."""
+    try:
+        find_programs()
+    except PostgresError:
+        with _beside_the_usual() as name, connected(NAME=name):
+            yield None
+        return
+    folder = settings.VAR_DIR / f"drill-{os.getpid()}"
+    server = Server(folder)
+    try:
+        server.join()
+        there = {"HOST": str(server.socket_folder), "PORT": "", "USER": server.USER, "PASSWORD": ""}
+        with connected(NAME=server.DATABASE, **there):
+            yield server
+    finally:
+        server.leave()
+        shutil.rmtree(server.data_folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
-    before, name = connection.settings_dict["NAME"], f"evalhub_drill_{os.getpid()}"
+
+@contextmanager
+def _beside_the_usual() -> Iterator[str]:
+    name = f"evalhub_drill_{os.getpid()}"
     with connection._nodb_cursor() as cursor:
         cursor.execute(f'CREATE DATABASE "{name}"')
     try:
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]
-        connection.settings_dict["NAME"] = name
+        yield name
+    finally:
+        with contextlib.suppress(DatabaseError), connection._nodb_cursor() as cursor:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def connected(**there: str) -> Iterator[None]:
+    """This process works on another database, migrated now."""
+    before = {name: connection.settings_dict[name] for name in there}
+    try:
+        _move(there)
         call_command("migrate", verbosity=0, interactive=False)
         yield
     finally:
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]
-        connection.settings_dict["NAME"] = before
-        with contextlib.suppress(DatabaseError), connection._nodb_cursor() as cursor:
-            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        _move(before)
+
+
+def _move(there: dict[str, Any]) -> None:
+    connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]
+    connection.settings_dict.update(there)

@@ -12,14 +12,14 @@ from evalhub.management.drilling import drill, scratch_database
 
 class Command(BaseCommand):
     help = (
-        "Launch a run in a database of its own, kill -9 its workers, take the database away, and count every row. "
+        "Launch a run in a database of its own, kill -9 its workers, stop the database, and count every row. "
         "Fails where one is lost or doubled."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--cases", type=int, default=2000)
         parser.add_argument("--kills", type=int, default=20)
-        parser.add_argument("--outage", type=float, default=0, help="seconds without the database, in the middle")
+        parser.add_argument("--outage", type=float, default=0, help="seconds of a stopped database, in the middle")
         parser.add_argument("--workers", type=int, default=1)
         parser.add_argument("--concurrency", type=int, default=32, help="calls at once")
         parser.add_argument("--seconds", type=float, default=0.3, help="how long the endpoint takes")
@@ -31,8 +31,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         names = ("cases", "kills", "outage", "workers", "concurrency", "seconds", "flaky", "spread", "patience")
-        with scratch_database():
-            report = drill(**{name: options[name] for name in names}, say=self.stdout.write)
+        with scratch_database() as server:
+            report = drill(**{name: options[name] for name in names}, server=server, say=self.stdout.write)
         self.stdout.write(
             f"{report.status} after {report.seconds:.0f} s and {report.kills} kills: {report.results:,} results, "
             f"{report.evaluations:,} evaluations, {report.calls:,} calls, {report.rate:.0f} results/s, "
