@@ -23,7 +23,10 @@ def main() -> None:
     os.environ.setdefault("EVALHUB_MODE", "development")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from evalhub.management.sentences import one_sentence_each
+
+    with one_sentence_each():
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

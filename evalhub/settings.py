@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
 from evalhub.database.postgres import Server
@@ -32,7 +33,12 @@ def local_secret() -> str:
     """The secret of a machine that is not production: made once, readable by its owner only."""
     file = VAR_DIR / "secret_key"
     if not file.exists():
-        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        try:
+            VAR_DIR.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"EVALHUB_VAR is {str(VAR_DIR)!r}, which cannot be made: {error.strerror}"
+            ) from None
         made = VAR_DIR / f".secret_key.{secrets.token_hex(8)}"
         made.touch(mode=0o600)
         made.write_text(secrets.token_urlsafe(50))

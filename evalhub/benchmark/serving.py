@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.management.base import CommandError
 
 from evalhub.benchmark.loading import Loaded
 
@@ -64,7 +65,7 @@ class Site:
             text=True,
         )
         if done.returncode:
-            raise RuntimeError(f"{self.name}: manage.py {words[0]} failed: {done.stderr[-2000:]}")
+            raise CommandError(f"{self.name}: manage.py {words[0]} failed: {done.stderr.strip()[-2000:]}")
         return done.stdout
 
     def start(self) -> float:

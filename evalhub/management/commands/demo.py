@@ -7,31 +7,24 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, OperationalError
 
 from evalhub.database.apps import close_pools
-from evalhub.database.postgres import PostgresError, Server
+from evalhub.database.postgres import Server
 from evalhub.demo.loading import Demo, load_demo
 from evalhub.environment import read_number
+from evalhub.management.sentences import CannotServe
 from evalhub.management.supervisor import Broken, Child, Supervisor
 from evalhub.web.health import own_connection
 
 LARGEST_LOG = 10_000_000  # bytes that a log may have from earlier starts
 START_LIMIT = 60  # seconds until the first answer
-
-
-class CannotServe(Exception):
-    """One sentence that says why not."""
 
 
 class Command(BaseCommand):
@@ -43,15 +36,14 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="default: this machine only")
 
     def handle(self, *, port: int, host: str, **options: Any) -> None:
-        with one_sentence_each():
-            listener = listen(host, port)
-            supervisor = Supervisor()
-            try:
-                self.serve(supervisor, listener)
-            except KeyboardInterrupt:
-                self.say("")  # while still setting up; what was half loaded is rolled back
-            finally:
-                self.stop(supervisor)
+        listener = listen(host, port)
+        supervisor = Supervisor()
+        try:
+            self.serve(supervisor, listener)
+        except KeyboardInterrupt:
+            self.say("")  # while still setting up; what was half loaded is rolled back
+        finally:
+            self.stop(supervisor)
 
     def serve(self, supervisor: Supervisor, listener: socket.socket) -> None:
         self.say("Starting the database.")
@@ -191,23 +183,3 @@ def write_private(file: Path, text: str) -> None:
     with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
         opened.write(text)
     half.replace(file)
-
-
-@contextmanager
-def one_sentence_each() -> Iterator[None]:
-    """What can be wrong with a machine, said so that its owner knows what to do."""
-    full = f"The disk is full: make room for {settings.VAR_DIR} and start again."
-    try:
-        yield
-    except (CannotServe, PostgresError, Broken) as reason:
-        sys.exit(str(reason))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        sys.exit(full)
-    except DatabaseError as error:
-        if isinstance(error.__cause__, psycopg.errors.DiskFull):
-            sys.exit(full)
-        if not isinstance(error, OperationalError):
-            raise
-        sys.exit(f"The database does not answer: {str(error).strip().splitlines()[0]}")
