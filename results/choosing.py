@@ -13,7 +13,7 @@ from evalhub.accounts.tenancy import normal_external_id, parse_uuid
 from results.filters import ResultFilter
 from results.models import TestResult
 from runs.filters import RunFilter
-from runs.models import TestRun
+from runs.models import Project, TestRun
 
 MOST_NAMED = 1000
 NOT_OF_THE_LIST = ("next", "select", "list", "preview")
@@ -60,7 +60,14 @@ class Choice:
     def runs(self) -> list[TestRun]:
         """The runs that the results are of: at most six, more need not be told apart."""
         ids = list(self.results.order_by().values_list("run_id", flat=True).distinct()[:6])
-        return list(TestRun.objects.filter(pk__in=ids).order_by("-created_at", "-pk"))
+        runs = TestRun.objects.filter(pk__in=ids).select_related("project")
+        return list(runs.order_by("-created_at", "-pk"))
+
+    @property
+    def project(self) -> Project | None:
+        """The one project that all of it is of."""
+        projects = {run.project_id: run.project for run in self.runs}
+        return next(iter(projects.values())) if len(projects) == 1 else None
 
     @property
     def address(self) -> str:

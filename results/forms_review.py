@@ -183,11 +183,6 @@ class Question:
         return self.is_asked and not self.options
 
     @property
-    def is_wide(self) -> bool:
-        """Its answers need more than one line of buttons."""
-        return len(self.options) > 5 or sum(len(label) + 4 for _, label in self.options) > 36
-
-    @property
     def heading(self) -> str:
         """A human evaluator may put its question into words; a machine's judgement goes by the evaluator's name."""
         asked = self.evaluator.definition.get("question") if isinstance(self.evaluator.definition, dict) else None

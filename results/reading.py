@@ -53,6 +53,7 @@ class Turn:
     latency_ms: float | None = None
     comments: list[Comment] = field(default_factory=list)
     evaluations: list[Judged] = field(default_factory=list)
+    verdicts: list[Evaluation] = field(default_factory=list)  # what people said of it alone
 
 
 def turns_of(result: TestResult) -> list[Turn]:
@@ -230,7 +231,7 @@ LOUDEST_FIRST: Final = {"failed": 0, "error": 1, "pending": 2, "unscored": 3, "s
 
 
 def judgements_by_evaluator(result: TestResult) -> tuple[list[Judged], list[Evaluation]]:
-    """The table of judgements, failed first; and people's verdicts on the whole result."""
+    """The table of judgements, failed first; and people's verdicts on the whole result or on one turn of it."""
     rows = (
         Evaluation.objects.filter(result=result)
         .current()
@@ -239,10 +240,10 @@ def judgements_by_evaluator(result: TestResult) -> tuple[list[Judged], list[Eval
         .order_by("evaluator__name", "turn", "created_at", "id")
     )
     table: dict[tuple[UUID, int | None], Judged] = {}
-    whole: list[Evaluation] = []
+    unnamed: list[Evaluation] = []
     for row in rows:
         if row.evaluator_id is None:
-            whole.append(row)
+            unnamed.append(row)
             continue
         key = (row.evaluator_id, row.turn)
         judged = table.setdefault(key, Judged(row.evaluator.name if row.evaluator else "", row.evaluator, row.turn))
@@ -258,7 +259,7 @@ def judgements_by_evaluator(result: TestResult) -> tuple[list[Judged], list[Eval
             one.turn or 0,
         ),
     )
-    return ordered, whole
+    return ordered, unnamed
 
 
 def note_on(judged: Iterable[Judged]) -> str:
@@ -510,6 +511,7 @@ class Happening:
     review: Review | None = None
     comment: Comment | None = None
     corrections: list[str] = field(default_factory=list)
+    turn: int | None = None
 
 
 OWN_LINES: Final = ("review.", "comment.", "assignment.", "round.", "result.recorded")
@@ -521,14 +523,18 @@ def activity_of(
     assignments: Sequence[ReviewAssignment],
     comments: Sequence[Comment],
     judged: Sequence[Judged],
-    whole: Sequence[Evaluation],
+    unnamed: Sequence[Evaluation],
 ) -> list[Happening]:
     """Everything that happened to the result, oldest first."""
     machine = sum(one.machine is not None for one in judged)
     said = f"{machine} evaluator{'s' if machine != 1 else ''} judged it" if machine else "arrived without a judgement"
     found = [Happening("recorded", result.created_at, text=said, verdict=result.machine_outcome)]
     corrections = corrections_by_review(judged)
+    only_turns = {row.review_id for row in unnamed if row.turn is not None}
+    only_turns -= {row.review_id for one in judged for row in one.people}
     for review in reviews:
+        if review.verdict == Review.Verdict.NONE and review.pk in only_turns:
+            continue  # what it says of turns has lines of its own
         found.append(
             Happening(
                 "reviewed",
@@ -539,11 +545,14 @@ def activity_of(
                 corrections=corrections.get(review.pk, []),
             )
         )
-    for verdict in whole:
-        if verdict.review_id is None:  # it came with a file
-            said = {True: "passed", False: "failed", None: ""}[verdict.passed]
+    for verdict in unnamed:
+        if (
+            verdict.turn is not None or verdict.review_id is None
+        ):  # a review says the rest; without one it came with a file
+            said = {True: "passed", False: "failed", None: "" if verdict.turn is None else "cant_tell"}[verdict.passed]
             person = verdict.author or verdict.author_name
-            found.append(Happening("reviewed", verdict.created_at, person, text=verdict.explanation, verdict=said))
+            line = Happening("reviewed", verdict.created_at, person, verdict.explanation, said, turn=verdict.turn)
+            found.append(line)
     asked: dict[tuple[UUID, UUID | None], list[ReviewAssignment]] = defaultdict(list)
     for assignment in assignments:
         asked[assignment.round_id, assignment.assigned_by_id].append(assignment)

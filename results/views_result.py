@@ -80,7 +80,7 @@ def find_result(request: MemberRequest, result_id: str) -> TestResult:
 
 def drawer_of(request: MemberRequest, result: TestResult) -> dict[str, Any]:
     """Everything that the drawer and the page show of a result."""
-    judged, whole = judgements_by_evaluator(result)
+    judged, unnamed = judgements_by_evaluator(result)
     reviews = list(
         Review.objects.filter(result=result, is_current=True).select_related("reviewer").order_by("created_at", "id")
     )
@@ -105,6 +105,7 @@ def drawer_of(request: MemberRequest, result: TestResult) -> dict[str, Any]:
     for turn in turns:
         turn.comments = by_turn.get(turn.number, [])
         turn.evaluations = [one for one in judged if one.turn == turn.number]
+        turn.verdicts = [one for one in unnamed if one.turn == turn.number]
         if not turn.outcome:
             turn.outcome = outcome_of_turn(turn.evaluations)
     answer = answer_of(result, turns)
@@ -129,6 +130,7 @@ def drawer_of(request: MemberRequest, result: TestResult) -> dict[str, Any]:
         "whole_output": result.conversation or result.output,
         "judged": judged,
         "judged_note": note_on(judged),
+        "people_judged": any(one.verdicts for one in judged),
         "reviews": reviews,
         "my_review": next((one for one in reviews if one.reviewer_id == me), None),
         "my_assignment": mine,
@@ -144,7 +146,7 @@ def drawer_of(request: MemberRequest, result: TestResult) -> dict[str, Any]:
         "feedback": result.feedback.order_by("-recorded_at", "-id").values("score", "details")[:MOST_FEEDBACK],
         "metadata": shown_metadata(result.metadata),
         "attributes": shown_metadata(result.attributes),
-        "activity": activity_of(result, reviews, assignments, comments, judged, whole),
+        "activity": activity_of(result, reviews, assignments, comments, judged, unnamed),
         "comment_count": len(comments),
         "quick_url": address_of("results:quick-review", result.pk),
         "review_url": address_of("results:review", mine.pk) if mine else "",

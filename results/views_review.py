@@ -74,7 +74,7 @@ from results.queues import (
 from results.reading import answer_of, calls_of, last_answer, turns_of
 from results.reviewing import ReviewConflict, submit_review, withdraw_review
 from results.views_result import drawer_of, find_result, html_of, shown_as, views_of
-from results.views_run import complete, evaluators_of, segments, stats_of, tabs_of, tally
+from results.views_run import complete, evaluators_of, figures_of, segments, tabs_of, tally
 from runs.models import TestRun
 
 State = ReviewAssignment.State
@@ -194,6 +194,7 @@ def _show_dialog(
         "oob": only_preview and wants_fragment(request),
         "next": _where_from(request),
         "crumbs": _crumbs_of(choice.runs),
+        **({"current_project": choice.project} if choice.project else {}),
         "is_dialog": wants_fragment(request),
     }
     fragment = "preview" if only_preview else "dialog"
@@ -737,6 +738,8 @@ def _show_review(
         "replaces": mine.pk if mine else "",
         "unasked": not assignment.is_open and mine is None,
         "due": _due_words(queue),
+        "keys_template": "results/_review_keys.html",
+        "keys_alone": True,
         "progress_label": f"{queue.done_count} of {queue.total} reviewed",
     }
     return render_page(request, "results/review.html", context, status=status)
@@ -908,7 +911,7 @@ def _beside_the_list(
         "chosen": chosen,
         "has_variants": any(other["variant_id"] for other in table.rows),
         "has_repetitions": any(other["repetition"] > 1 for other in table.rows),
-        "stats": stats_of(run),
+        **figures_of(run),
         "tabs": tabs_of(run, ""),
         "segments": segments(table.query, table.found, tally(table.found, run)[0]),
         "assignment_done": did,

@@ -18,6 +18,7 @@ from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
 from evalhub.accounts.models import Membership
 from evalhub.accounts.rights import REVIEWERS
+from evalhub.accounts.tenancy import parse_uuid
 from evalhub.web import formats
 from evalhub.web.exports import download
 from evalhub.web.pages import POSITION, fragment_target, render_page, wants_fragment
@@ -31,7 +32,7 @@ from results.reading import OPERATORS, shown_metadata
 from results.summary import by_evaluator, by_tag, by_variant, score_histograms, value_histograms, worst_first
 from results.views_result import drawer_of
 from runs.current import ask_about_current_project
-from runs.models import Evaluator, Import, Shard, TestRun, Variant
+from runs.models import Endpoint, Evaluator, Import, Shard, TestRun, TestSet, Variant
 from runs.rates import wilson
 
 TABS: Final = (("", "Results"), ("summary", "Summary"), ("reviews", "Reviews"), ("configuration", "Configuration"))
@@ -48,19 +49,18 @@ def run_detail(request: MemberRequest, run_id: str) -> HttpResponse:
     if tab not in dict(TABS):
         tab = ""
     if wants_fragment(request) and fragment_target(request) == "run-figures":
-        return render_page(request, "results/run_base.html", {"run": run, "stats": stats_of(run)}, fragment="figures")
-    judging = being_judged(run)
+        figures = figures_of(run)
+        context = {"run": run, "has_ended": not figures["moves"], **figures}
+        return render_page(request, "results/run_base.html", context, fragment="figures")
     context = {
         "run": run,
         "tab": tab,
-        "stats": stats_of(run),
+        **figures_of(run),
         "tabs": tabs_of(run, tab),
         "crumbs": [Link("Runs", reverse("runs:run-list")), Link(f"#{run.number}")],
         "current_project": run.project,
         "keys_template": "results/_keys.html",
         "facts": facts_of(run),
-        "being_judged": judging,
-        "being_judged_text": f"Workers judge {judging:,} of its results again. Reload to see how far they are.",
         **{
             f"may_{action}": request.actor.may(action) for action in ("assign", "archive", "launch", "review", "export")
         },
@@ -107,6 +107,12 @@ def being_judged(run: TestRun) -> int:
     """How many of its results workers are still to judge again."""
     waiting = Shard.objects.filter(run=run, kind=Shard.Kind.JUDGE, done_at__isnull=True)
     return waiting.aggregate(results=Sum("size"))["results"] or 0
+
+
+def figures_of(run: TestRun) -> dict[str, Any]:
+    """The numbers, and whether they still move by themselves: results arrive, or are judged again."""
+    judging = being_judged(run)
+    return {"stats": stats_of(run), "being_judged": judging, "moves": run.is_active or judging > 0}
 
 
 def stats_of(run: TestRun) -> list[Stat]:
@@ -673,8 +679,19 @@ def configuration_tab(request: MemberRequest, run: TestRun) -> dict[str, Any]:
     then = [one for one in evaluators if isinstance(one, dict)] if isinstance(evaluators, list) else []
     judged = by_evaluator(run)
     imported = import_of(run)
+    configuration = run.configuration
     return {
         "snapshot": snapshot,
+        "endpoint": still_there(
+            Endpoint.objects.visible_to(request.actor),
+            part(snapshot, "endpoint"),
+            configuration and configuration.endpoint,
+        ),
+        "test_set": still_there(
+            TestSet.objects.visible_to(request.actor),
+            part(snapshot, "test_set"),
+            configuration and configuration.test_set,
+        ),
         "then": then,
         "judged_by": judged,
         "shown_evaluators": described(then or [line.evaluator for line in judged]),
@@ -685,6 +702,14 @@ def configuration_tab(request: MemberRequest, run: TestRun) -> dict[str, Any]:
         "metadata": shown_metadata(run.metadata),
         "attributes": shown_metadata(run.attributes),
     }
+
+
+def still_there(visible: QuerySet[Any], shot: Mapping[str, Any], own: Any) -> Any:
+    """The row that a snapshot names, to link to; of a snapshot that names none, the configuration's own."""
+    pk = parse_uuid(str(shot.get("id") or ""))
+    if own is not None and pk in (None, own.pk):
+        return own if own.deleted_at is None else None
+    return visible.filter(pk=pk).first() if pk else None
 
 
 WHO: Final[dict[Any, Any]] = dict(Evaluator.Who.choices)

@@ -46,6 +46,14 @@ class ProfileForm(forms.ModelForm):
         }
 
 
+class OrganizationForm(forms.ModelForm):
+    class Meta:
+        model = Organization
+        fields = ("name",)
+        widgets = {"name": forms.TextInput(attrs={"autocomplete": "organization"})}
+        help_texts = {"name": "Everybody in it sees it at once. Addresses and tokens stay as they are."}
+
+
 class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=Role.choices)
 

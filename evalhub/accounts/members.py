@@ -1,4 +1,4 @@
-"""Joining an organisation, changing what somebody may do in it, and leaving it."""
+"""An organisation and its people: joining it, changing what somebody may do in it, leaving it, its name."""
 
 from __future__ import annotations
 
@@ -84,6 +84,16 @@ def pass_on_work_of(user: User) -> None:
     with transaction.atomic():
         for membership in Membership.objects.filter(user=user).select_related("organization", "user"):
             _say_goodbye(membership)
+
+
+def rename(organization: Organization, name: str, *, by: Actor) -> None:
+    with transaction.atomic():
+        before = Organization.objects.select_for_update().get(pk=organization.pk).name
+        if before == name:
+            return
+        organization.name = name
+        organization.save(update_fields=["name", "updated_at"])
+        record_event("organization.renamed", organization, by=by, before=before, after=name)
 
 
 def is_last_admin(membership: Membership) -> bool:

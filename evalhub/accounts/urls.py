@@ -10,6 +10,7 @@ urlpatterns = [
     path("password/", views.password, name="password"),
     path("profile/", views.profile, name="profile"),
     path("organization/", views.switch, name="switch"),
+    path("organization/edit/", views.organization_edit, name="organization-edit"),
     path("members/", views.member_list, name="member-list"),
     path("members/<uuid:membership_id>/role/", views.member_role, name="member-role"),
     path("members/<uuid:membership_id>/removal/", views.member_removal, name="member-removal"),

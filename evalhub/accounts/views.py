@@ -17,10 +17,18 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from evalhub.accounts.access import public, requires, signed_in
 from evalhub.accounts.actor import MemberRequest
-from evalhub.accounts.forms import InvitationForm, LoginForm, NewMemberForm, ProfileForm, RoleForm, TokenForm
+from evalhub.accounts.forms import (
+    InvitationForm,
+    LoginForm,
+    NewMemberForm,
+    OrganizationForm,
+    ProfileForm,
+    RoleForm,
+    TokenForm,
+)
 from evalhub.accounts.invitations import InvitationGone, accept, find_invitation, invite, open_invitations, withdraw
-from evalhub.accounts.members import LastAdmin, change_role, remove_member
-from evalhub.accounts.models import ApiToken, Invitation, Membership, User, memberships_of
+from evalhub.accounts.members import LastAdmin, change_role, remove_member, rename
+from evalhub.accounts.models import ApiToken, Invitation, Membership, Organization, User, memberships_of
 from evalhub.accounts.rights import Role
 from evalhub.accounts.sessions import (
     WrongPassword,
@@ -35,7 +43,7 @@ from evalhub.accounts.tenancy import parse_uuid
 from evalhub.accounts.throttling import TooManyAttempts, begin_attempt, forgive
 from evalhub.audit.models import record_event
 from evalhub.audit.reading import entries, events_of, kind_links
-from evalhub.web.pages import back_to, go_to, is_here, render_page, say
+from evalhub.web.pages import back_to, go_to, is_here, render_page, say, wants_fragment
 from evalhub.web.paging import Order, read_page
 
 # --- the session ------------------------------------------------------------------------------------------------------
@@ -135,6 +143,21 @@ def switch(request: HttpRequest) -> HttpResponse:
         raise Http404
     choose_organization(request, membership)
     return redirect("/")
+
+
+@requires("manage_organization")
+@require_http_methods(["GET", "HEAD", "POST"])
+def organization_edit(request: MemberRequest) -> HttpResponse:
+    """Another name; the slug stays, since tokens, imports and links may say it."""
+    organization = request.actor.organization
+    form = OrganizationForm(request.POST or None, instance=Organization.objects.get(pk=organization.pk))
+    if request.method == "POST" and form.is_valid():
+        rename(organization, form.cleaned_data["name"], by=request.actor)
+        say(request, f"The organisation is called {organization} now.")
+        return go_to(request, "accounts:member-list")
+    context = {"form": form, "dialog": wants_fragment(request)}
+    status = 422 if form.errors else 200
+    return render_page(request, "accounts/organization_edit.html", context, fragment="dialog", status=status)
 
 
 # --- members ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from evalhub.web.parts import Link
 KINDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "": ("All", ()),
     "sign-in": ("Signing in", ("login", "logout", "password.")),
-    "people": ("People", ("member.", "invitation.")),
+    "people": ("People", ("member.", "invitation.", "organization.")),
     "tokens": ("Tokens", ("token.",)),
     "denied": ("Denied", ("access.",)),
     "console": ("Operators", ("console.", "password.reset")),
@@ -35,6 +35,7 @@ WORDS: Final[dict[str, str]] = {
     "access.denied": "Refused: no right to do this",
     "password.changed": "Changed the password",
     "password.reset": "Set somebody’s password in the console",
+    "organization.renamed": "Renamed the organisation",
     "member.joined": "Became a member",
     "member.role_changed": "Changed a role",
     "member.removed": "Removed a member",

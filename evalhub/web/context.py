@@ -19,6 +19,20 @@ MAIN: Final = (
     ("results:review-list", "Review", "review", "g q"),
     ("results:result-list", "Results", "results", "g s"),
 )
+BELONGS: Final = {
+    "results:result-detail": "runs:run-list",
+    "results:step-detail": "runs:run-list",
+    "results:assignment-create": "runs:run-list",
+    "results:round-detail": "results:review-list",
+    "results:round-work": "results:review-list",
+    "runs:case-list": "runs:test-set-list",
+    "runs:case-detail": "runs:test-set-list",
+    "runs:case-edit": "runs:test-set-list",
+    "runs:view-list": "runs:run-list",
+    "runs:view-create": "runs:run-list",
+    "accounts:audit-list": "accounts:member-list",
+    "accounts:organization-edit": "accounts:member-list",
+}
 SET_UP: Final = (
     ("runs:project-list", "Projects", "project"),
     ("runs:test-set-list", "Test sets", "layers"),
@@ -118,12 +132,18 @@ class Shell:
     def about(self) -> list[Link]:
         return self.links(ABOUT)[:1]  # the documentation, else what the API says of itself
 
+    @cached_property
+    def entry(self) -> str:
+        """The entry that a page belongs to whose address does not say so."""
+        match = self.request.resolver_match
+        return BELONGS.get(match.view_name, "") if match else ""
+
     def links(self, entries: Iterable[tuple[str, ...]]) -> list[Link]:
         found = []
         for name, label, icon, *key in entries:
             url = address(name)
             if url:
-                current = url != "/" and self.request.path.startswith(url)
+                current = name == self.entry if self.entry else url != "/" and self.request.path.startswith(url)
                 found.append(Link(label, url, current, None, icon, key[0] if key else ""))
         return found
 

@@ -1,7 +1,8 @@
 /* EvalHub's behaviour. Pages carry data attributes and nothing else; without this file they are plain links and forms.
 
    Keys        data-key="a" | "g r" | "?" | "mod+enter" | "arrowleft"
-                            on a link, button or choice: that key presses it. Where several wait for one key, the drawer
+                            on a link, button or choice: that key presses it; data-key-too: a second one, not printed.
+                            Arrows move within a group of choices that has the focus. Where several wait for one key, the drawer
                             comes before the bulk bar before the page. Single keys rest in fields, while a dialog or menu
                             is open, and with data-shortcuts="off" on <html>; "mod+enter" works in fields, and sends the
                             form it is in when no button asks for it.
@@ -484,7 +485,10 @@
   /* Fragments replace rows while one is open, ticked or has the focus. */
   let focusedRow = null;
   let focusedKey = null; // of a control in the drawer, whose content a verdict replaces
-  document.addEventListener("htmx:before:swap", () => {
+  document.addEventListener("htmx:before:swap", (event) => {
+    // What was resized or placed has a style; htmx would copy it as an attribute, which the policy forbids.
+    const target = event.detail.ctx?.target;
+    if (target instanceof Element) for (const each of $$("[id][style]", target)) each.removeAttribute("style");
     focusedRow = document.activeElement?.closest?.("[data-row]")?.id ?? null;
     if (document.activeElement?.closest?.(".drawer")) focusedKey = document.activeElement.dataset.key ?? "";
   });
@@ -558,7 +562,7 @@
   let prefixTimer;
 
   function pressed(name, within = document) {
-    const waiting = $$(`[data-key="${CSS.escape(name)}"]`, within).filter((element) => (isShown(element) || element.matches("input")) && !isOff(element));
+    const waiting = $$(`[data-key="${CSS.escape(name)}"], [data-key-too="${CSS.escape(name)}"]`, within).filter((element) => (isShown(element) || element.matches("input")) && !isOff(element));
     return waiting.find((element) => element.closest(".drawer")) ?? waiting.find((element) => element.closest("[data-bulkbar]")) ?? waiting[0];
   }
 
@@ -614,6 +618,7 @@
     if (event.ctrlKey || event.metaKey || writes(event.target) || root.dataset.shortcuts === "off") return;
     if (event.repeat && (inFlight > 0 || !"jk".includes(name))) { if ("jk".includes(name)) event.preventDefault(); return; }
 
+    if (name.startsWith("arrow") && event.target.matches?.("input[type='radio']")) return;
     const sequence = prefix && `${prefix} ${name}`;
     clearTimeout(prefixTimer);
     prefix = "";
@@ -635,7 +640,7 @@
     if (ROW_KEYS[name]?.(list && currentRow(list))) { event.preventDefault(); return; }
     if (/^[1-9]$/.test(name) && answer(Number(name))) { event.preventDefault(); return; }
     const up = name === "arrowup" ? -1 : name === "arrowdown" ? 1 : 0;
-    if (up && !event.target.matches?.("input[type='radio']") && moveQuestion(up)) event.preventDefault();
+    if (up && moveQuestion(up)) event.preventDefault();
   });
 
   /* --- start --- */

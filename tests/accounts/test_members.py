@@ -262,3 +262,42 @@ def test_the_page_asks_the_same_questions_for_one_member_and_for_many(client, ad
         make_user(acme, role="viewer")
 
     assert questions() == with_one
+
+
+# --- the organisation's name ------------------------------------------------------------------------------------------
+
+
+def test_an_admin_renames_the_organisation(client, admin, acme):
+    answer = client.post("/organization/edit/", {"name": "Acme & Sons"})
+
+    acme.refresh_from_db()
+    assert (answer.status_code, answer["Location"]) == (302, "/members/")
+    assert (acme.name, said(client)) == ("Acme & Sons", ["The organisation is called Acme &amp; Sons now."])
+    assert list(AuditEvent.objects.values_list("action", "entity_id", "user", "data")) == [
+        ("organization.renamed", acme.pk, admin.pk, {"before": "Acme", "after": "Acme & Sons"})
+    ]
+    assert "Renamed the organisation" in client.get("/audit/?kind=people").text
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 151, "Ac\0me"])
+def test_a_name_that_cannot_be_changes_nothing(client, admin, acme, name):
+    answer = client.post("/organization/edit/", {"name": name})
+
+    acme.refresh_from_db()
+    assert (answer.status_code, acme.name, AuditEvent.objects.count()) == (422, "Acme", 0)
+
+
+def test_the_same_name_again_is_no_event(client, admin, acme):
+    client.post("/organization/edit/", {"name": "Acme"})
+
+    assert AuditEvent.objects.count() == 0
+
+
+@pytest.mark.parametrize("role", ["lead", "reviewer", "viewer"])
+def test_only_admins_rename_the_organisation(client, acme, role):
+    client.force_login(make_user(acme, role=role))
+
+    answer = client.post("/organization/edit/", {"name": "Mine"})
+
+    acme.refresh_from_db()
+    assert (answer.status_code, acme.name) == (403, "Acme")

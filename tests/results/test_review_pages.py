@@ -247,6 +247,16 @@ def test_a_shared_queue_needs_no_people(client, lead, ann, run):
     assert ReviewAssignment.objects.filter(reviewer=None).count() == 3
 
 
+def test_the_page_of_an_assignment_names_its_project_and_stands_under_runs(client, lead, run):
+    make_results(run, passed=1)
+    client.force_login(lead)
+
+    text = client.get(reverse("results:assignment-create"), {"run": run.pk}).content.decode()
+
+    assert re.findall(r'class="brand__name">([^<]+)<', text)[0] == run.project.name
+    assert re.findall(r'aria-current="page"[^>]*>.*?</svg>([^<]+)', text) == ["Runs"]
+
+
 def test_assigning_is_for_leads(client, ann, run):
     client.force_login(ann)
 

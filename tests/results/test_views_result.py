@@ -1,6 +1,7 @@
 import pytest
 
 from evalhub.audit.models import AuditEvent
+from results.annotating import Target, annotate
 from results.models import Evaluation, ReviewAssignment, ReviewRound, TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord, StepRecord
@@ -79,6 +80,12 @@ def test_strangers_get_404_for_page_drawer_html_step_and_comment(lead):
         assert lead.get(path).status_code == 404, path
         assert lead.get(path, headers=DRAWER).status_code == 404, path
     assert lead.post("/comments/", {"result": theirs.pk, "text": "hello"}).status_code == 404
+
+
+def test_a_result_stands_under_runs(lead, run):
+    text = text_of(lead, make_result(run))
+
+    assert [link.split("</svg>")[1].split("<")[0] for link in text.split('aria-current="page"')[1:]] == ["Runs"]
 
 
 def test_a_result_is_found_by_the_senders_own_id(lead, run):
@@ -466,6 +473,33 @@ def test_a_comment_on_a_turn_stands_under_its_turn(lead, actor, run):
     first, second = lead.get(f"/results/{result.pk}/").context["turns"]
     assert (first.comments, [comment.text for comment in second.comments]) == ([], ["Which tool?"])
     assert list(AuditEvent.objects.values_list("action", "entity_id")) == [("comment.created", result.pk)]
+
+
+def test_a_verdict_on_one_turn_stands_under_its_turn_and_never_for_the_whole(lead, actor, run):
+    result = make_result(run, conversation=TALK)
+
+    annotate(result, by=actor, target=Target(turn=2), passed=False, comment="Nothing was issued.", via="api")
+
+    page = lead.get(f"/results/{result.pk}/")
+    first, second = page.context["turns"]
+    assert (first.verdicts, [(one.passed, one.explanation) for one in second.verdicts]) == (
+        [],
+        [(False, "Nothing was issued.")],
+    )
+    told = [(one.kind, one.turn, one.verdict) for one in page.context["activity"]]
+    assert told == [("recorded", None, "passed"), ("reviewed", 2, "failed")]
+    assert "judged turn 2" in page.content.decode()
+
+
+def test_the_evaluations_have_a_human_column_only_where_people_judged(lead, actor, run):
+    judged = make_result(run, evaluations=[Judgement(evaluator=GRADE, value=0.9)])
+    corrected = make_result(run, evaluations=[Judgement(evaluator=GRADE, value=0.9)])
+    correction = Correction(evaluator=Evaluator.objects.get(name="Groundedness"), passed=False)
+    submit_review(corrected, by=actor, verdict="failed", corrections=[correction])
+
+    columns = ["Human" in text_of(lead, one).split("</thead>")[0] for one in (judged, corrected)]
+
+    assert columns == [False, True]
 
 
 def test_a_comment_from_the_drawer_brings_the_drawer_anew(lead, run):

@@ -461,6 +461,29 @@ def test_an_unreviewed_run_says_that_the_judge_stands_alone(lead, run):
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 
+def test_the_configuration_leads_to_what_is_still_there(lead, run):
+    endpoint, test_set = make_endpoint(run.project, name="support-bot"), make_test_set(run.project, name="Core")
+    configuration = make_configuration(run.project, endpoint=endpoint, test_set=test_set)
+    made = make_run(run.project, configuration=configuration)
+    links = [f'href="/endpoints/{endpoint.pk}/"', f'href="/test-sets/{test_set.pk}/"']
+
+    before = page(lead, made, tab="configuration")
+    endpoint.deleted_at = timezone.now()
+    endpoint.save()
+    after = page(lead, made, tab="configuration")
+
+    assert [link in before for link in links] == [True, True]
+    assert [link in after for link in links] == [False, True]
+    assert "support-bot" in after
+
+
+def test_a_snapshot_that_names_a_strangers_rows_leads_nowhere(lead, run):
+    theirs = make_endpoint(make_project(), name="theirs")
+    made = make_run(run.project, snapshot={"endpoint": {"id": str(theirs.pk), "name": "theirs"}})
+
+    assert str(theirs.pk) not in page(lead, made, tab="configuration")
+
+
 def test_the_configuration_is_what_it_was_at_the_start(lead, run):
     evaluator = make_evaluator(run.project, name="Tone", threshold=3.5)
     configuration = make_configuration(run.project, parameters={"temperature": 0.2})

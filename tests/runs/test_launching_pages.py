@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from evalhub.web import formats
 from runs.models import Shard, TestRun
@@ -135,10 +136,26 @@ def test_a_runs_page_offers_to_go_over_it_again(client, configuration):
     assert list(launched) == [(2, run.pk), (10, run.pk)]
     assert "says" in asked and none.status_code == 422 and again.status_code == 302
     assert list(Shard.objects.filter(run=run).values_list("kind", "size")) == [("judge", 2)]
-    assert (
-        "Workers judge 2 of its results again."
-        in client.get(reverse("results:run-detail", args=[run.pk])).content.decode()
-    )
+
+
+def test_judging_again_is_followed_until_it_is_done(client, configuration):
+    run = make_run(configuration.project, configuration=configuration)
+    make_results(run, passed=2)
+    run.finish()
+    sign_in(client, configuration)
+    client.post(reverse("results:run-rescore", args=[run.pk]), {"evaluators": configuration.evaluators.all()[0].pk})
+    here = reverse("results:run-detail", args=[run.pk])
+    poll = {"HX-Request": "true", "HX-Target": "div#run-figures"}
+
+    pages = [client.get(here), client.get(here, headers=poll)]
+    Shard.objects.filter(run=run).update(done_at=timezone.now())
+    pages += [client.get(here, headers=poll), client.get(here)]
+
+    told = [
+        ("Workers judge 2 of its results again." in text, "every 5s" in text, "Everything has arrived." in text)
+        for text in (page.content.decode() for page in pages)
+    ]
+    assert told == [(True, True, False), (True, True, False), (False, False, True), (False, False, False)]
 
 
 def test_an_endpoint_is_tried_from_its_page(client, configuration, settings):

@@ -269,7 +269,8 @@ def change(value: Any, significant: bool = False, unit: bool = False, better: st
 @register.simple_tag
 def keycap(keys: str) -> SafeString:
     """{% keycap "mod+enter" %} as it is printed on buttons: Ctrl ↵."""
-    words = {"mod": "Ctrl", "enter": "↵", "escape": "Esc", "arrowleft": "←", "arrowright": "→", "space": "Space"}
+    words = {"mod": "Ctrl", "enter": "↵", "escape": "Esc", "space": "Space"}
+    words |= {"arrowleft": "←", "arrowright": "→", "arrowup": "↑", "arrowdown": "↓"}
     text = " ".join(words.get(key.lower(), key) for key in re.split(r"[+ ](?=.)", keys))
     return format_html('<kbd class="kbd">{}</kbd>', text)
 
