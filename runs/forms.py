@@ -680,7 +680,7 @@ class ConfigurationForm(SetUpForm):
     model = forms.CharField(max_length=300, required=False, help_text="What the application uses, as it calls it.")
     repetitions = Whole(required=False, min_value=1, max_value=100, help_text="How often each case is asked.")
     concurrency = Whole(required=False, min_value=1, max_value=100, label="Calls at once")
-    timeout = Whole(required=False, min_value=1, max_value=3_600, label="Timeout, seconds")
+    timeout = Whole(required=False, min_value=1, max_value=3_600, label="Timeout, s")
     retry_count = Whole(required=False, min_value=0, max_value=20, label="Retries")
     other = JsonText(label="Other parameters", help_text="A JSON object with the application’s own parameters.")
     tags = Tags()

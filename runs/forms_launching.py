@@ -33,7 +33,7 @@ class LaunchForm(forms.Form):
         label="Calls at once",
         help_text="Never more than the endpoint takes.",
     )
-    timeout = Whole(required=False, min_value=1, max_value=LONGEST_TIMEOUT, label="Timeout, seconds")
+    timeout = Whole(required=False, min_value=1, max_value=LONGEST_TIMEOUT, label="Timeout, s")
     retry_count = Whole(required=False, min_value=0, max_value=MOST_RETRIES, label="Retries")
     branch = forms.CharField(max_length=200, required=False)
     commit = forms.CharField(max_length=200, required=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count as CountRows
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
@@ -31,6 +31,9 @@ PAGE_SIZE = 50
 EVENTS = 10
 NOT_SAID = ("sealed_secrets", "revision", "version")
 LAST_RUNS = 10
+
+
+SUBJECTS: Final = ("case", "test_set", "evaluator", "endpoint", "configuration", "project")
 
 
 def find[M: Deletable](rows: DeletableQuerySet[M], key: str) -> M:
@@ -267,8 +270,11 @@ def restore_view(request: MemberRequest, thing: Deletable, noun: str) -> HttpRes
 
 
 def page_of(request: MemberRequest, **context: Any) -> dict[str, Any]:
-    """The context of a set-up page."""
+    """The context of a set-up page; one about something of a project has the rail say that project."""
+    about = next((context[name] for name in SUBJECTS if name in context), None)
+    project = about if isinstance(about, Project) else getattr(about, "project", None)
     return {
+        **({"current_project": project} if project else {}),
         "may_set_up": request.actor.may("set_up"),
         "may_archive": request.actor.may("archive"),
         "may_launch": request.actor.may("launch"),

@@ -45,6 +45,7 @@ from evalhub.audit.models import record_event
 from evalhub.audit.reading import entries, events_of, kind_links
 from evalhub.web.pages import back_to, go_to, is_here, render_page, say, wants_fragment
 from evalhub.web.paging import Order, read_page
+from evalhub.web.parts import Link
 
 # --- the session ------------------------------------------------------------------------------------------------------
 
@@ -155,7 +156,8 @@ def organization_edit(request: MemberRequest) -> HttpResponse:
         rename(organization, form.cleaned_data["name"], by=request.actor)
         say(request, f"The organisation is called {organization} now.")
         return go_to(request, "accounts:member-list")
-    context = {"form": form, "dialog": wants_fragment(request)}
+    crumbs = [Link("Members", reverse("accounts:member-list")), Link("Rename")]
+    context = {"form": form, "dialog": wants_fragment(request), "crumbs": crumbs}
     status = 422 if form.errors else 200
     return render_page(request, "accounts/organization_edit.html", context, fragment="dialog", status=status)
 

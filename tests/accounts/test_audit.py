@@ -47,6 +47,14 @@ def test_the_trail_says_who_did_what_to_what(client, admin, acme):
     assert rest == ["Ann", "Changed a role", "Ann", "change: viewer → lead"]
 
 
+def test_what_an_event_holds_is_written_as_json_not_as_python(client, admin, acme):
+    note("round.created", acme, admin, reviewers={"a": None})
+
+    ((*_, details),) = rows_of(client.get("/audit/"))
+
+    assert details == "reviewers: {&quot;a&quot;: null}"
+
+
 def test_a_word_that_is_not_known_is_still_readable(client, admin, acme):
     note("test_set.cases_added", acme)
 

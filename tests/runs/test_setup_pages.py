@@ -95,6 +95,24 @@ def last_event():
     return (event.action, event.data) if event else None
 
 
+# --- where one is ---
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_the_rail_says_whose_project_a_page_is_about(client, noun):
+    actor = make_actor(role=Role.LEAD)
+    client.force_login(actor.user)
+    thing = make_thing(noun, actor.organization)
+    project = thing if noun == "project" else thing.project
+    other = make_project(actor.organization)
+    client.get(reverse("runs:run-list"), {"project": other.slug})
+
+    pages = [client.get(reverse(f"runs:{noun}-{action}", args=[thing.pk])) for action in ("detail", "edit")]
+
+    names = [re.findall(r'class="brand__name">([^<]+)<', page.content.decode())[0] for page in pages]
+    assert names == [project.name, project.name]
+
+
 # --- who may do what --------------------------------------------------------------------------------------------------
 
 
