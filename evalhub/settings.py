@@ -37,7 +37,7 @@ def local_secret() -> str:
             VAR_DIR.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ImproperlyConfigured(
-                f"EVALHUB_VAR is {str(VAR_DIR)!r}, which cannot be made: {error.strerror}"
+                f"EVALHUB_VAR is {str(VAR_DIR)!r}, and cannot be made: {error.strerror}"
             ) from None
         made = VAR_DIR / f".secret_key.{secrets.token_hex(8)}"
         made.touch(mode=0o600)
