@@ -18,7 +18,7 @@ from evalhub.audit.models import AuditEvent
 from evalhub.database.ids import new_id
 from results.assigning import assign_reviewers
 from results.models import Evaluation, ReviewAssignment
-from runs.models import Case, Endpoint, Evaluator, EvaluatorVersion, Project, TestRun, TestSet
+from runs.models import Case, Endpoint, Evaluator, EvaluatorVersion, Folder, Project, TestRun, TestSet
 from tests.factories import (
     PASSWORD,
     make_case,
@@ -285,6 +285,39 @@ def test_an_emptied_json_field_is_an_empty_object(client, operator, text):
 
     project.refresh_from_db()
     assert project.metadata == {}
+
+
+def test_a_senders_id_that_is_blank_stays_none(client, operator):
+    organization = make_organization()
+    for name in ("first", "second"):
+        project = make_project(organization, external_id="old" if name == "first" else None)
+        client.post(
+            page_of(Project, "change", project.pk), {**form_of(client, project), "external_id": "", "name": name}
+        )
+        client.post(page_of(Folder, "add"), {"organization": organization.pk, "name": name, "external_id": ""})
+
+    projects = Project.objects.filter(organization=organization)
+    assert sorted(projects.values_list("name", "external_id")) == [("first", None), ("second", None)]
+    assert list(Folder.objects.order_by("name").values_list("name", "external_id")) == [
+        ("first", None),
+        ("second", None),
+    ]
+
+
+def test_what_is_taken_in_the_organisation_is_refused_on_the_form(client, operator):
+    organization = make_organization()
+    make_project(organization, slug="bot", external_id="p-1")
+    project = make_project(organization, slug="other")
+    data = form_of(client, project)
+
+    answers = [
+        client.post(page_of(Project, "change", project.pk), {**data, **taken})
+        for taken in ({"slug": "bot"}, {"external_id": "p-1"})
+    ]
+
+    assert [len(answer.context["errors"]) for answer in answers] == [1, 1]
+    project.refresh_from_db()
+    assert (project.slug, project.external_id) == ("other", None)
 
 
 def test_a_changed_case_keeps_what_it_was(client, operator):

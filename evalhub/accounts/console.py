@@ -206,6 +206,13 @@ class ConsoleForm(forms.ModelForm):
         said = {name for name, field in self.fields.items() if isinstance(field, StrictJSONField)}
         return super()._get_validation_exclusions() | said  # type: ignore[misc]
 
+    def validate_constraints(self) -> None:
+        """Also those about columns that the page only shows, such as the organisation of a row that is there."""
+        try:
+            self.instance.validate_constraints(exclude=set(self.errors))
+        except forms.ValidationError as error:
+            self._update_errors(error)  # type: ignore[attr-defined]
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         organization = cleaned.get("organization")
@@ -268,6 +275,8 @@ class ConsoleAdmin(admin.ModelAdmin):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if isinstance(field, StrictJSONField) and not db_field.null:
             field.nothing = db_field.get_default()
+        if isinstance(field, forms.CharField) and db_field.null:
+            field.empty_value = None  # Django sees to it for CharFields only; "" would be a sender's id, once
         return field
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:

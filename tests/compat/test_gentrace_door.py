@@ -15,8 +15,10 @@ from evalhub.api.authentication import PerToken
 from results.models import Evaluation, TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord, StepRecord
+from runs.cases import add_to_test_set, golden_set
 from runs.models import Evaluator, TestRun
 from tests.factories import (
+    make_case,
     make_evaluator,
     make_organization,
     make_project,
@@ -109,6 +111,56 @@ def test_stored_values_of_any_shape_are_objects_on_the_wire(organization: Organi
     assert status == 200
     assert (shown["inputs"], shown["outputs"], shown["modelParams"]) == ({"value": ["x"]}, {"value": "y"}, {"value": 7})
     assert ask("GET", f"v2/runs/{result.pk}")[0] == 200
+
+
+def test_ids_that_nodes_client_would_refuse_are_said_as_ours(organization: Organization, ask: Ask) -> None:
+    seventh = [f"018f0c1e-7b1a-7cc2-9f00-00000000000{n}" for n in range(3)]
+    project = make_project(organization, external_id=seventh[0])
+    case = make_case(project, external_id=seventh[1])
+    add_to_test_set(golden_set(project), [case])
+    run = make_run(project)
+    make_result(run, case=case.pk, external_id=seventh[2])
+
+    _, found = ask("GET", f"v1/test-result/{run.pk}")
+    _, listed = ask("GET", f"v1/test-case?pipelineId={seventh[0]}")
+    _, changed = ask("PATCH", "v1/test-case", {"id": seventh[1], "name": "new"})
+
+    (shown,) = found["runs"]
+    assert (found["pipelineId"], found["pipeline"]["id"]) == (str(project.pk), str(project.pk))
+    assert (shown["id"], shown["caseId"], shown["case"]["id"]) == (seventh[2], str(case.pk), str(case.pk))
+    assert [(one["id"], one["pipelineId"]) for one in listed["testCases"]] == [(str(case.pk), str(project.pk))]
+    assert changed == {"caseId": str(case.pk)}
+
+
+def test_metadata_without_a_type_is_said_as_strings(organization: Organization, ask: Ask) -> None:
+    run = make_run(make_project(organization), metadata={"a": 1, "b": {"type": 7}, "c": {"type": "own", "value": [1]}})
+    make_result(run, metadata={"d": "text"})
+
+    told = [ask("GET", f"v1/test-result/{run.pk}", agent=agent)[1] for agent in ("", "OpenAPI-Generator/1.0")]
+
+    strings = {"a": {"type": "string", "value": "1"}, "b": {"type": "string", "value": '{"type":7}'}}
+    assert [one["metadata"] for one in told] == [
+        {**strings, "c": {"type": "own", "value": [1]}},
+        {**strings, "c": {"type": "string", "value": "[1]"}},
+    ]
+    assert [one["runs"][0]["full"]["metadata"] for one in told] == [{"d": {"type": "string", "value": "text"}}] * 2
+
+
+def test_labels_without_a_value_count_by_their_verdict(organization: Organization, ask: Ask) -> None:
+    project = make_project(organization)
+    options = [{"label": "Yes", "passes": True}, {"label": "So so", "value": None}, {"label": "No", "passes": False}]
+    evaluator = make_evaluator(project, value_type="label", options=options)
+    run = make_run(project)
+    for option in options:
+        make_result(run, evaluations=[Judgement(evaluator=evaluator, label=option["label"])])
+
+    _, found = ask("GET", f"v1/test-result/{run.pk}")
+    _, second = ask("GET", f"v2/evaluations?resultId={run.pk}")
+
+    assert found["pipeline"]["evaluators"][0]["options"] == [["Yes", 1], ["So so", 0.5], ["No", 0]]
+    told = [(one["evalLabel"], one["evalValue"]) for shown in found["runs"] for one in shown["evaluations"]]
+    assert told == [("Yes", "1"), ("So so", "0.5"), ("No", "0")]
+    assert [one["evalValue"] for one in second["data"]] == [1, 0.5, 0]
 
 
 def test_tokens_of_judges_are_billed_by_their_family(organization: Organization, ask: Ask) -> None:

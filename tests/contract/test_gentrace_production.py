@@ -196,6 +196,14 @@ def test_an_old_python_client_uploads_too(hub: Hub, py24: RealClient) -> None:
     assert hub.http.get(url).text == "hello"
 
 
+def test_bytes_without_a_name_are_a_file_too(hub: Hub, py: RealClient, py24: RealClient) -> None:
+    for client in (py, py24):
+        answer = hub.http.get(client.call("upload_without_a_name"))
+
+        assert answer.content == b"hello \x00\xff"
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="file"'
+
+
 def test_an_upload_without_a_file_is_refused(hub: Hub) -> None:
     for options in (
         {"json": {}},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from tests.contract.clients import ClientError, RealClient
-from tests.contract.conftest import Hub
+from tests.contract.conftest import Hub, token_of
 from tests.contract.matching import ISO, SECONDS, UUID, differences
 
 pytestmark = pytest.mark.xdist_group("contract")
@@ -108,9 +109,37 @@ def test_a_deep_filter_can_exclude_and_ignore_case(hub: Hub, js: RealClient) -> 
     assert [one["slug"] for one in insensitive] == [project["slug"]]
 
 
-def test_there_are_no_folders_yet(js: RealClient, py: RealClient) -> None:
-    assert js.call("v2.v2FoldersGet") == {"data": []}
-    assert py.call("v2.v2_folders_get", {"parentFolderId": "null"}) == {"data": []}
+def test_a_folder_of_the_console_holds_folders_and_pipelines(hub: Hub, js: RealClient, py: RealClient) -> None:
+    project, olga = hub.project(), hub.signed_in("olga")
+    organization = js.call("v2.v2PipelinesGet", None, project["slug"])["data"][0]["organizationId"]
+
+    def save(path: str, **values: str) -> None:
+        kept = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', olga.get(path).text))
+        form = {**kept, "organization": organization, "csrfmiddlewaretoken": token_of(olga), **values}
+        answer = olga.post(path, data=form, headers={"Referer": hub.base_url + path})
+        assert answer.status_code == 302, answer.text
+
+    def folders(**query: str) -> dict[str, dict[str, Any]]:
+        return {one["name"]: one for one in py.call("v2.v2_folders_get", query)["data"]}
+
+    save("/admin/runs/folder/add/", name="Support")
+    outer = folders()["Support"]
+    save("/admin/runs/folder/add/", name="Nightly", parent=outer["id"])
+    save(f"/admin/runs/project/{project['uuid']}/change/", name=project["name"], slug=project["slug"],
+         folder=outer["id"], last_run_number="0", last_case_number="0")  # fmt: skip
+
+    wanted = {"id": UUID, "createdAt": SECONDS, "updatedAt": SECONDS, "name": "Support",
+              "organizationId": organization, "parentFolderId": None}  # fmt: skip
+    assert differences(outer, wanted) == []
+    assert folders(parentFolderId="null").keys() == {"Support"}
+    inner = folders(parentFolderId=outer["id"].upper())["Nightly"]
+    assert inner["parentFolderId"] == outer["id"]
+    assert js.call("v2.v2FoldersGet", outer["id"]) == {"data": [inner]}
+    assert js.call("v2.v2FoldersIdGet", inner["id"].upper()) == inner
+    assert py.call("v2.v2_folders_id_get", path_params={"id": outer["id"]}) == outer
+    (found,) = js.call("v2.v2PipelinesGet", None, None, outer["id"])["data"]
+    assert (found["id"], found["folderId"]) == (project["uuid"], outer["id"])
+    assert js.call("v2.v2PipelinesGet", None, None, inner["id"]) == {"data": []}
     with pytest.raises(ClientError) as refused:
         js.call("v2.v2FoldersIdGet", NOWHERE)
     assert refused.value.status == 404
@@ -327,6 +356,16 @@ def test_python_makes_and_changes_datasets(hub: Hub, py: RealClient) -> None:
     assert changed in py.call("get_datasets", pipeline_slug=project["slug"])["data"]
 
 
+def test_python_archives_with_the_word_of_its_types(hub: Hub, py: RealClient) -> None:
+    made = py.call("create_dataset", {"name": "Edge cases", "pipelineSlug": hub.project()["slug"]})
+
+    archived = py.call("update_dataset", made["id"], {"archived": True})
+    back = py.call("update_dataset", made["id"], {"archived": False, "isGolden": True})
+
+    assert differences(archived, {**made, "updatedAt": SECONDS, "archivedAt": SECONDS}) == []
+    assert back["archivedAt"] is None
+
+
 def test_cases_live_in_the_dataset_that_is_named(hub: Hub, js: RealClient, py: RealClient) -> None:
     project = hub.project()
     edge = js.call("createDataset", name="Edge cases", pipelineId=project["uuid"])
@@ -367,6 +406,10 @@ def test_a_pipeline_keeps_its_golden_dataset(hub: Hub, js: RealClient) -> None:
     project = hub.project()
     (pipeline,) = js.call("getPipelines", slug=project["slug"])
 
+    other = js.call("createDataset", name="Other", pipelineSlug=project["slug"])
+    with pytest.raises(ClientError) as both:
+        js.call("updateDataset", other["id"], isGolden=True, isArchived=True)
+    assert both.value.status == 400
     for change in ({"isGolden": False}, {"isArchived": True}, {"name": ""}):
         with pytest.raises(ClientError) as refused:
             js.call("updateDataset", pipeline["goldenDatasetId"], description="changed", **change)

@@ -19,6 +19,7 @@ from evalhub.compat.gentrace.words import (
     as_pipeline,
     as_test_result,
     as_test_run,
+    checked_id,
     wire_id,
 )
 from evalhub.web.json import dumps
@@ -47,7 +48,7 @@ def _pieces(run: TestRun, say: Speech) -> Iterator[bytes]:
     (run_row,) = rows_of(TestRun.objects.filter(pk=run.pk))
     (project,) = rows_of(Project.objects.filter(pk=run.project_id))
     golden = golden_id(run.project)
-    pipeline_id = wire_id(project)
+    pipeline_id = checked_id(project)
     pipeline = as_pipeline(project, say, {run.project_id: golden})
     pipeline["evaluators"] = [as_evaluator(row, say, pipeline_id) for row in evaluators_of(run.project, run=run)]
     around = Around(

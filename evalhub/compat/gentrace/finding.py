@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from evalhub.accounts.tenancy import normal_external_id, parse_uuid
 from evalhub.compat.gentrace.door import Call
 from evalhub.compat.gentrace.reading import Body, Refusal
-from evalhub.compat.gentrace.words import COLUMNS, Row, wire_id
+from evalhub.compat.gentrace.words import COLUMNS, Row, checked_id, wire_id
 from results.models import Rollup
 from runs.cases import golden_set
 from runs.models import Case, Evaluator, Project, TestRun, TestSet, TestSetCase
@@ -85,7 +85,7 @@ def pipeline_asked_for(call: Call) -> Project:
 
 def pipeline_ids(project_ids: Iterable[UUID]) -> dict[UUID, str]:
     rows = Project.objects.filter(pk__in=set(project_ids)).values("id", "external_id")
-    return {row["id"]: wire_id(row) for row in rows}
+    return {row["id"]: checked_id(row) for row in rows}
 
 
 def golden_ids(project_ids: Iterable[UUID]) -> dict[UUID, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Count, Q
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import reverse
 
 from evalhub.accounts.tenancy import parse_uuid
@@ -42,6 +43,7 @@ from evalhub.compat.gentrace.words import (
     as_run,
     as_test_case,
     as_test_result,
+    checked_id,
     wire_id,
 )
 from results.feedback import change_feedback, give_feedback
@@ -58,7 +60,7 @@ from runs.models import Case, EntityType, Evaluator, Folder, Project, TestRun, T
 def pipelines_v1(call: Call) -> dict[str, Any]:
     projects = _pipelines(call)
     golden = golden_ids(project["id"] for project in projects)
-    ids = {project["id"]: wire_id(project) for project in projects}
+    ids = {project["id"]: checked_id(project) for project in projects}
     cases = rows_of(golden_cases(live_cases(call), ids).order_by(*IN_SET))
     say = call.say(1)
     by_project: dict[Any, list[dict[str, Any]]] = {pk: [] for pk in ids}
@@ -183,7 +185,7 @@ def update_test_case(call: Call) -> dict[str, Any]:
         change_case(case, by=call.actor, **changes)
     if archived is not None:
         (archive if archived else restore)(case, by=call.actor)
-    return {"caseId": wire_id({"id": case.pk, "external_id": case.external_id})}
+    return {"caseId": checked_id({"id": case.pk, "external_id": case.external_id})}
 
 
 def test_case(call: Call, ident: str) -> dict[str, Any]:
@@ -339,14 +341,18 @@ def update_dataset(call: Call, ident: str) -> dict[str, Any]:
     if "description" in body.value:
         changes["description"] = body.text("description")
     golden, archived = body.flag("isGolden"), body.flag("isArchived")
+    if archived is None:
+        archived = body.flag("archived")  # what the types of Python's client call it
     if golden is False and test_set.is_golden:
         raise Refusal("A pipeline keeps one golden dataset: make another one golden instead.")
     if changes:
         test_set = change_test_set(test_set, by=call.actor, **changes)
+    if archived is False:
+        restore(test_set, by=call.actor)  # first: an archived one cannot become golden
     if golden:
-        make_golden(test_set, by=call.actor)
-    if archived is not None:
-        (archive if archived else restore)(test_set, by=call.actor)
+        test_set = make_golden(test_set, by=call.actor)
+    if archived:
+        archive(test_set, by=call.actor)
     return _said_dataset(call, test_set)
 
 
@@ -431,12 +437,29 @@ def _said_feedback(found: Feedback) -> dict[str, Any]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+class WithFileName:
+    """A form as it arrives; a first part without a file name, as Python's upload_file(bytes) sends it, gets one."""
+
+    NAMELESS = re.compile(rb'(--[^\r\n]+\r\nContent-Disposition: form-data; name="file")(?=\r\n)', re.IGNORECASE)
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request, self.begun = request, False
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self.request.read(size)
+        if not self.begun and (found := self.NAMELESS.match(piece)):
+            piece = found[1] + b'; filename="file"' + piece[found.end() :]
+        self.begun = True
+        return piece
+
+
 def upload(call: Call) -> HttpResponse:
     """Kept with the organisation's default project; whoever may read the organisation may fetch it."""
     call.must("record")
     if int(call.request.META.get("CONTENT_LENGTH") or 0) > LARGEST_FILE + CHUNK:
         call.read(LARGEST_FILE)
-    file = call.request.FILES.get("file")
+    _, files = call.request.parse_file_upload(call.request.META, cast(Any, WithFileName(call.request)))
+    file = files.get("file")
     if not isinstance(file, UploadedFile):
         raise Refusal("The form field “file” is missing.")
     attachment = attach(file, EntityType.PROJECT, Project.default_of(call.actor.organization).pk, by=call.actor)

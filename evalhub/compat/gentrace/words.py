@@ -7,6 +7,7 @@ where nobody looks into it; times stay times, and the encoder writes them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ Row = Mapping[str, Any]
 
 WHO = {"ai": "AI", "heuristic": "HEURISTIC", "human": "HUMAN", "classifier": "CLASSIFIER"}
 VALUE_TYPES = {"label": "ENUM", "percentage": "PERCENTAGE", "number": "PERCENTAGE"}
+NODES_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 MOST_INTEGER = 2**50  # far from where JavaScript's integers end
 #: What an entry of each type that the clients know must hold.
 METADATA_TYPES: dict[str, dict[str, type]] = {
@@ -67,7 +69,7 @@ COLUMNS: dict[type, Columns] = {
     ),
     Evaluation: Columns(
         ("id", "result_id", "created_at", "updated_at", "state", "error", "evaluator_id", "label", "value",
-         "explanation", "author__email", "evaluator__name", "evaluator__origin", "evaluator__external_id"),
+         "passed", "explanation", "author__email", "evaluator__name", "evaluator__origin", "evaluator__external_id"),
         ("debug", "usage"),
     ),
 }  # fmt: skip
@@ -97,18 +99,23 @@ class Speech:
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
     def metadata(self, text: str) -> Any:
-        """Python's client dies on a type that it does not know, so it gets such a value as a string."""
-        if not self.to_python or text == "{}":
+        """An entry without a type (other doors allow it) is said as a string, and to Python's client, which dies on a
+        type that it does not know, every entry of such a type.
+        """
+        if text == "{}":
             return orjson.Fragment(text)
+        fits = is_typed if self.to_python else has_type
         metadata: dict[str, Any] = orjson.loads(text)
-        return {key: entry if is_typed(entry) else as_string(entry) for key, entry in metadata.items()}
+        return {key: entry if fits(entry) else as_string(entry) for key, entry in metadata.items()}
+
+
+def has_type(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("type"), str)
 
 
 def is_typed(entry: Any) -> bool:
     """Whether it is a whole entry of one of the types that every client knows."""
-    needs = (
-        METADATA_TYPES.get(entry["type"]) if isinstance(entry, dict) and isinstance(entry.get("type"), str) else None
-    )
+    needs = METADATA_TYPES.get(entry["type"]) if has_type(entry) else None
     return needs is not None and all(isinstance(entry.get(key), kind) for key, kind in needs.items())
 
 
@@ -131,9 +138,20 @@ def wire_id(row: Row) -> str:
     return own if own and parse_uuid(own) else str(row["id"])
 
 
+def checked_id(row: Row) -> str:
+    """The same for pipelines and cases: Node takes only versions 1 to 5 for ids of these."""
+    own = row["external_id"]
+    return own if own and NODES_ID.fullmatch(own) else str(row["id"])
+
+
+def share_of(value: float | None, passed: bool | None) -> float:
+    """What a label counts, also where whoever set it up gave only a verdict."""
+    return value if value is not None else 0.5 if passed is None else float(passed)
+
+
 def as_pipeline(project: Row, say: Speech, golden: Mapping[UUID, str]) -> dict[str, Any]:
     pipeline = {
-        "id": wire_id(project),
+        "id": checked_id(project),
         "createdAt": say.time(project["created_at"]),
         "updatedAt": say.time(project["updated_at"]),
         "archivedAt": say.time(project["archived_at"]),
@@ -162,7 +180,9 @@ def as_evaluator(evaluator: Row, say: Speech, pipeline_id: str | None) -> dict[s
         "archivedAt": say.time(evaluator["archived_at"]),
         "icon": evaluator["icon"] or None,
         "name": evaluator["name"],
-        "options": [[option["label"], option.get("value")] for option in evaluator["options"]],
+        "options": [
+            [option["label"], share_of(option.get("value"), option.get("passes"))] for option in evaluator["options"]
+        ],
         "aiModel": as_text(definition.get("model")),
         "pipelineId": pipeline_id,
         "processorId": as_text(definition.get("processor_id")),
@@ -181,7 +201,7 @@ def as_evaluator(evaluator: Row, say: Speech, pipeline_id: str | None) -> dict[s
 
 def as_test_case(case: Row, say: Speech, pipeline_id: str, dataset_id: str) -> dict[str, Any]:
     return {
-        "id": wire_id(case),
+        "id": checked_id(case),
         "createdAt": say.time(case["created_at"]),
         "updatedAt": say.time(case["updated_at"]),
         "archivedAt": say.time(case["archived_at"]),
@@ -308,6 +328,7 @@ def as_evaluation(row: Row, say: Speech, run_id: str) -> dict[str, Any]:
     if row["evaluator__external_id"]:
         evaluator_id = wire_id({"id": evaluator_id, "external_id": row["evaluator__external_id"]})
     scored = row["state"] == Evaluation.State.SCORED
+    value = row["value"] if local or row["label"] is None else share_of(row["value"], row["passed"])
     words = {
         "id": row["id"],
         "createdAt": say.time(row["created_at"]),
@@ -317,7 +338,7 @@ def as_evaluation(row: Row, say: Speech, run_id: str) -> dict[str, Any]:
         "evaluatorId": None if local else evaluator_id,
         "runId": run_id,
         "evalLabel": row["label"] if scored else None,
-        "evalValue": say.value(row["value"]) if scored else None,
+        "evalValue": say.value(value) if scored else None,
         "manualCreatedByEmail": row["author__email"],
     }
     if say.version == 1:

@@ -144,6 +144,7 @@ OWN = {
     "production_async": production_async,
     "upload_file": upload_file,
     "upload_bytes": lambda name, text: gentrace.upload_bytes(name, text.encode()),
+    "upload_without_a_name": lambda: gentrace.upload_file(b"hello \x00\xff"),
     "exported": lambda: [name for name, value in vars(gentrace).items() if name[0] != "_" and inspect.isroutine(value)],
 }
 
