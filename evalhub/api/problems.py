@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from psycopg import errors as postgres
 from rest_framework import exceptions
 
+from evalhub.accounts.access import note_denial
 from evalhub.api.rows import Object
 from evalhub.api.shapes import Ident, Items, Misfit, Path, Schema, Text, Whole, spelled
 from evalhub.web import json
@@ -123,8 +124,11 @@ def answer_to(problem: Problem) -> HttpResponse:
 def handle(exc: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """DRF's exception handler: whatever was raised becomes an answer."""
     problem = problem_of(exc)
+    request: HttpRequest = context["request"]._request
+    actor = getattr(request, "actor", None)
+    if problem.status == 403 and actor is not None:
+        note_denial(actor, request, reason=problem.detail)
     if problem.status >= 500:
-        request: HttpRequest = context["request"]._request
         log.error("%s %s failed", request.method, request.path, exc_info=exc)
         if problem.status == 500:
             got_request_exception.send(sender=None, request=request)  # so that tests see it, and monitors

@@ -14,6 +14,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from evalhub.accounts.access import note_denial
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.tokens import TokenRefused, actor_from_bearer
 from evalhub.api.authentication import PerToken
@@ -62,7 +63,7 @@ class Call:
 
     def must(self, action: str) -> None:
         if not self.actor.may(action):
-            raise Refusal("This API key does not allow that.", 403)
+            raise Refusal(f"This API key does not allow that ({action}).", 403)
 
 
 Verb = Callable[..., Any]
@@ -73,7 +74,7 @@ def door(**verbs: Verb) -> Callable[..., HttpResponseBase]:
 
     @csrf_exempt
     def view(request: HttpRequest, **named: str) -> HttpResponseBase:
-        verb = verbs.get(request.method or "")
+        verb, call = verbs.get(request.method or ""), None
         try:
             call = Call(request, who_asks(request))
             if verb is None:
@@ -86,6 +87,8 @@ def door(**verbs: Verb) -> Callable[..., HttpResponseBase]:
                 with transaction.atomic():  # all of a request or nothing of it
                     answer = verb(call, **named)
         except Refusal as refusal:
+            if refusal.status == 403 and call is not None:
+                note_denial(call.actor, request, reason=refusal.message)
             return failed(refusal.message, refusal.status, refusal.errors, refusal.headers)
         except Refused as refusal:
             return failed(str(refusal), 400)

@@ -16,6 +16,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from evalhub.accounts.access import note_denial
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.tokens import TokenRefused, actor_from_bearer
 from evalhub.api.authentication import PerToken
@@ -88,7 +89,7 @@ class Call:
     def must(self, *actions: str) -> None:
         """One of these rights."""
         if not any(self.actor.may(action) for action in actions):
-            raise Refusal("This API key does not allow that.", 403)
+            raise Refusal(f"This API key does not allow that ({' or '.join(actions)}).", 403)
 
     @cached_property
     def project(self) -> Project | None:
@@ -121,6 +122,7 @@ def door(verbs: Mapping[str, Verb], *, open_to_all: bool = False) -> Callable[..
 
     @csrf_exempt
     def view(request: HttpRequest, **named: str) -> HttpResponseBase:
+        actor = None
         try:
             verb = verbs.get(request.method or "")
             if open_to_all and verb is not None:
@@ -136,6 +138,8 @@ def door(verbs: Mapping[str, Verb], *, open_to_all: bool = False) -> Callable[..
                 raise Refusal("Method Not Allowed", 405)
             return _answer(verb, Call(request, actor), named)
         except Refusal as refusal:
+            if refusal.status == 403 and actor is not None:
+                note_denial(actor, request, reason=str(refusal))
             return failed(refusal.detail, refusal.status, refusal.headers)
         except BadFilter as refusal:
             return failed(str(refusal), 400)
