@@ -43,7 +43,7 @@ def requires(action: str = "read") -> Callable[[View], View]:
     return decorate
 
 
-def note_denial(actor: Actor, request: HttpRequest, **why: str) -> None:
+def note_denial(actor: Actor, request: HttpRequest, **why: Any) -> None:
     """Somebody we know was refused, through whichever door: it stays in the trail."""
     record_event("access.denied", by=actor, method=request.method, path=request.path[:500], **why)
 
