@@ -124,6 +124,9 @@ TEMPLATES = [
 
 # Short time-outs: a database that is away is told at once, and found again at once when it is back.
 POOL = {"min_size": 0, "max_size": read_number("EVALHUB_POOL_SIZE", 10, least=1), "timeout": 5, "reconnect_timeout": 5}
+# How often a connection asks the same before PostgreSQL keeps its plan (evalhub.database.prepared). Poolers between
+# EvalHub and PostgreSQL that hand out connections by transaction must know prepared statements, or this be off.
+PREPARING = {"prepare_threshold": 5 if read_flag("EVALHUB_PREPARED_STATEMENTS", True) else None}
 
 
 def choose_database() -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -131,7 +134,7 @@ def choose_database() -> tuple[dict[str, Any], dict[str, Any] | None]:
     pooled = {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them, and tries each
     named = read_database_url("DATABASE_URL")
     if named is not None:
-        options = {**named.pop("OPTIONS"), "pool": POOL}
+        options = {**named.pop("OPTIONS"), **PREPARING, "pool": POOL}
         return {"ENGINE": "django.db.backends.postgresql", **pooled, **named, "OPTIONS": options}, None
     # Tests have a server of their own, that need not survive a power cut.
     embedded: dict[str, Any] = {
@@ -145,7 +148,7 @@ def choose_database() -> tuple[dict[str, Any], dict[str, Any] | None]:
         "NAME": server.DATABASE,
         "USER": server.USER,
         "HOST": str(server.socket_folder),
-        "OPTIONS": {"pool": POOL},
+        "OPTIONS": {**PREPARING, "pool": POOL},
     }, embedded
 
 
@@ -195,6 +198,8 @@ AUTH_PASSWORD_VALIDATORS = [
 # where a request comes from is believed: without them, everybody behind a proxy shares one limit of failed sign-ins.
 TRUSTED_PROXIES = read_networks("EVALHUB_TRUSTED_PROXIES", [])
 
+SESSION_ENGINE = "evalhub.accounts.signed_in"
+AUTHENTICATION_BACKENDS = ["evalhub.accounts.signed_in.Backend"]
 SESSION_COOKIE_NAME = "__Host-evalhub-session" if PRODUCTION else "evalhub-session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 
+from evalhub.database.prepared import Prepared
 from evalhub.web.paging import Order, Page, read_page
 from results.filters import ResultFilter, judged_by
 from results.models import Evaluation, ReviewAssignment, TestResult
@@ -100,9 +102,19 @@ def _fetch(
 ) -> Page[dict[str, Any]]:
     """The page's rows whole, in its order; the filters have been applied, here the actor's own rows are looked up."""
     ids = [row[key] for row in page.rows]
-    rows = {row["id"]: row for row in _rows(found.queryset.filter(pk__in=ids), {"id", *fields}, preview)} if ids else {}
+    whole = _whole(tuple(fields), preview)(found.actor.organization.pk, ids) if ids and found.actor else []
+    rows = {row["id"]: row for row in whole}
     ordered = [rows[pk] for pk in ids if pk in rows]
     return Page(ordered, page.next, page.previous, page.first, page.size)
+
+
+@cache
+def _whole(fields: tuple[str, ...], preview: int) -> Prepared[dict[str, Any]]:
+    def build(organization: UUID, ids: list[UUID]) -> QuerySet[TestResult, dict[str, Any]]:
+        results = TestResult.objects.visible_in(organization).filter(pk__among=ids)
+        return _rows(results, dict.fromkeys(("id", *fields)), preview)
+
+    return Prepared(build, UUID, list)
 
 
 def _rows(results: QuerySet[TestResult], fields: Iterable[str], preview: int) -> QuerySet[TestResult, dict[str, Any]]:
@@ -117,12 +129,24 @@ def judgements_of(result_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, dict[str,
     found: dict[UUID, dict[UUID, dict[str, Any]]] = defaultdict(dict)
     if not result_ids:
         return found
-    rows = Evaluation.objects.filter(
-        result__in=list(result_ids), source=Evaluation.Source.MACHINE, is_current=True, turn__isnull=True
-    ).values("result_id", "evaluator_id", "state", "value", "label", "passed", "effective")
-    for row in rows:
-        found[row["result_id"]][row["evaluator_id"]] = dict(row)
+    for row in _JUDGEMENTS(list(result_ids)):
+        found[row["result_id"]][row["evaluator_id"]] = row
     return found
+
+
+_JUDGEMENTS: Final = Prepared(
+    lambda result_ids: whole_judgements(result_ids).values(
+        "result_id", "evaluator_id", "state", "value", "label", "passed", "effective"
+    ),
+    list,
+)
+
+
+def whole_judgements(result_ids: list[UUID]) -> QuerySet[Evaluation]:
+    """What machines say now of the whole results."""
+    return Evaluation.objects.filter(
+        result_id__among=result_ids, source=Evaluation.Source.MACHINE, is_current=True, turn__isnull=True
+    )
 
 
 def reviewers_of(result_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
@@ -130,15 +154,20 @@ def reviewers_of(result_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]
     found: dict[UUID, dict[UUID, dict[str, Any]]] = defaultdict(dict)
     if not result_ids:
         return {}
-    rows = (
-        ReviewAssignment.objects.live()
-        .filter(result__in=list(result_ids), reviewer__isnull=False)
-        .order_by("slot", "id")
-        .values("result_id", "reviewer_id", "reviewer__name", "reviewer__email", "state")
-    )
-    for row in rows:
+    for row in _ASKED(list(result_ids)):
         name = row["reviewer__name"] or row["reviewer__email"]
         found[row["result_id"]].setdefault(
             row["reviewer_id"], {"id": row["reviewer_id"], "name": name, "state": row["state"]}
         )
     return {result_id: list(people.values()) for result_id, people in found.items()}
+
+
+_ASKED: Final = Prepared(
+    lambda result_ids: (
+        ReviewAssignment.objects.live()
+        .filter(result_id__among=result_ids, reviewer__isnull=False)
+        .order_by("slot", "id")
+        .values("result_id", "reviewer_id", "reviewer__name", "reviewer__email", "state")
+    ),
+    list,
+)

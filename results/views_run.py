@@ -7,9 +7,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
-from django.http import HttpResponse, HttpResponseBase, QueryDict
-from django.shortcuts import get_object_or_404
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -19,6 +18,7 @@ from evalhub.accounts.actor import MemberRequest
 from evalhub.accounts.models import Membership
 from evalhub.accounts.rights import REVIEWERS
 from evalhub.accounts.tenancy import parse_uuid
+from evalhub.database.prepared import Prepared
 from evalhub.web import formats
 from evalhub.web.exports import download
 from evalhub.web.pages import POSITION, fragment_target, render_page, wants_fragment
@@ -88,12 +88,21 @@ def run_results_export(request: MemberRequest, run_id: str) -> HttpResponseBase:
 
 
 def find_run(request: MemberRequest, run_id: str) -> TestRun:
-    runs = TestRun.objects.visible_to(request.actor).with_id(run_id)
-    return get_object_or_404(
-        runs.select_related(
-            "project", "configuration", "configuration__endpoint", "configuration__test_set", "created_by"
-        )
-    )
+    text, own = run_id.strip(), parse_uuid(run_id.strip())
+    found = _RUN(request.actor.organization_id, own, text, text.lower()) if "\0" not in text else []
+    if not found:
+        raise Http404
+    return min(found, key=lambda run: run.pk != own)
+
+
+_RUN: Final = Prepared(
+    lambda organization, own, text, lower: (
+        TestRun.objects.visible_in(organization)
+        .filter(Q(pk=own) | Q(external_id=text) | Q(external_id=lower))
+        .select_related("project", "configuration__endpoint", "configuration__test_set", "created_by")
+    ),
+    *(UUID, UUID, str, str),
+)
 
 
 def filtered(request: MemberRequest, run: TestRun) -> ResultFilter:
@@ -234,11 +243,13 @@ def part(snapshot: Mapping[str, Any], name: str) -> dict[str, Any]:
 def results_tab(request: MemberRequest, run: TestRun) -> dict[str, Any]:
     found = filtered(request, run)
     page = read_results(found, cursor=request.GET.get("cursor"))
-    evaluators = evaluators_of(run)
+    rollups = ROLLUPS(run.pk)
+    evaluators = evaluators_in(rollups)
     chosen = found.one("evaluator")
     complete(page.rows, evaluators, chosen)
     numbers, total = tally(found, run)
-    if found.sorts_by_score:  # results that the evaluator did not judge have no place in that order
+    judged = sum(row["judged"] for row in rollups if chosen and row["evaluator_id"] == chosen.pk)
+    if found.sorts_by_score and judged < run.result_count:  # what was not judged has no place in that order
         total = count_rows(judgements_to_walk(found))
     chips = found.chips(request.GET)
     opened = opened_result(request, run)
@@ -288,10 +299,23 @@ def table_of(request: MemberRequest, found: ResultFilter) -> dict[str, Any]:
     }
 
 
+ROLLUPS: Final = Prepared(
+    lambda run_id: (
+        Rollup.objects.filter(run=run_id)
+        .order_by("evaluator__name", "evaluator_id")
+        .values("evaluator_id", "evaluator__name", judged=F("pending") + F("scored") + F("unscored") + F("errors"))
+    ),
+    UUID,
+)
+
+
 def evaluators_of(run: TestRun) -> dict[UUID, str]:
     """The names of the evaluators that judged in a run, in order."""
-    rows = Rollup.objects.filter(run=run).values_list("evaluator_id", "evaluator__name")
-    return dict(rows.order_by("evaluator__name", "evaluator_id").distinct())
+    return evaluators_in(ROLLUPS(run.pk))
+
+
+def evaluators_in(rollups: Iterable[Mapping[str, Any]]) -> dict[UUID, str]:
+    return {row["evaluator_id"]: row["evaluator__name"] for row in rollups}
 
 
 def complete(rows: list[dict[str, Any]], names: Mapping[UUID, str], chosen: Evaluator | None = None) -> None:

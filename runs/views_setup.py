@@ -116,7 +116,7 @@ class SetUpList:
         for name in ("archived", "sort"):
             if value := self.request.GET.get(name):
                 kept[name] = value
-        if PARAMETER in self.filter.filters:
+        if PARAMETER in type(self.filter).base_filters:
             kept[PARAMETER] = ""
         return f"?{kept.urlencode()}"
 
@@ -148,14 +148,14 @@ class SetUpList:
         """Filters of known words, each as a group of links."""
         groups = []
         for name in names:
-            field = self.filter.filters[name].field
+            wanted = type(self.filter).base_filters[name]
             on = self.query.getlist(name)
             options = [
                 Link(label, self.address(**{name: sorted({*on} ^ {value})}), value in on)
-                for value, label in field.choices
+                for value, label in wanted.extra["choices"]
                 if value
             ]
-            groups.append({"label": self.filter.filters[name].label, "options": options})
+            groups.append({"label": wanted.label, "options": options})
         return groups
 
     def address(self, **values: str | list[str] | None) -> str:

@@ -28,7 +28,7 @@ def session_actor(request: HttpRequest) -> Actor | None:
     user = request.user
     if not user.is_authenticated:
         return None
-    memberships = list(memberships_of(user))
+    memberships = memberships_of(user)
     if not memberships:
         return None
     chosen = request.session.get(SESSION_KEY)

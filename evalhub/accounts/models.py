@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -19,6 +20,7 @@ from evalhub.accounts.rights import Role, Scope
 from evalhub.accounts.tenancy import Tenant, TenantQuerySet
 from evalhub.database.fields import ChoiceField
 from evalhub.database.models import Record
+from evalhub.database.prepared import Prepared
 
 TOKEN_PREFIX = "ehb_"
 LAST_USE_PRECISION = timedelta(minutes=1)
@@ -189,13 +191,19 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def memberships_of(user: User) -> models.QuerySet[Membership]:
-    """The user's organisations with roles, by name."""
-    return (
+_MEMBERSHIPS: Final = Prepared(
+    lambda user: (
         Membership.objects.filter(user=user)
         .select_related("organization", "user")
         .order_by(Lower("organization__name"), F("organization_id"))
-    )
+    ),
+    UUID,
+)
+
+
+def memberships_of(user: User) -> list[Membership]:
+    """The user's organisations with roles, by name."""
+    return _MEMBERSHIPS(user.pk)
 
 
 class LoginAttempt(models.Model):

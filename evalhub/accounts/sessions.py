@@ -38,7 +38,7 @@ def sign_in(request: HttpRequest, email: str, password: str, *, remember: bool =
 
 
 def open_session(request: HttpRequest, user: User, *, remember: bool = False) -> None:
-    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    login(request, user)
     request.session.set_expiry(None if remember else 0)  # None: as the settings say; 0: until the browser closes
     record_for(user, "login", request, by_themselves=True)
 

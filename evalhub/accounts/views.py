@@ -139,7 +139,7 @@ def switch(request: HttpRequest) -> HttpResponse:
     """Another of one's organisations becomes the current one; what is open belongs to the old one, so start anew."""
     own = memberships_of(current_user(request))
     chosen = parse_uuid(request.POST.get("organization", ""))
-    membership = get_object_or_404(own, organization_id=chosen) if chosen else None
+    membership = next((one for one in own if one.organization_id == chosen), None)
     if membership is None:
         raise Http404
     choose_organization(request, membership)

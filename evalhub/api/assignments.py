@@ -10,7 +10,7 @@ from django.urls import URLPattern, path, reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from evalhub.api.finding import Member, Ref, get, get_values, look_up, member, named_rows, resolve
+from evalhub.api.finding import Member, Ref, get, get_values, look_up, member, resolve
 from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, etag_of, pages_of
 from evalhub.api.problems import Problem, conflict, field_problem
 from evalhub.api.reading import filter_problems, read_query
@@ -370,8 +370,7 @@ class AssignmentDetail(OneAssignment):
     operations = {"GET": Operation(summary="Read an assignment", action="read", answer=ASSIGNMENT)}
 
     def get(self, request: Request, id: str) -> Response:
-        rows = ASSIGNMENT.select(named_rows(ReviewAssignment, self.actor, id))
-        return Response(ASSIGNMENT.show(get_values(rows, id)))
+        return Response(ASSIGNMENT.show(get_values(ASSIGNMENT, ReviewAssignment, self.actor, id)))
 
 
 _REASON: Final = Shape("Declination", {"reason": Text(required=True, least=1, most=2000)})

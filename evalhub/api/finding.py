@@ -15,6 +15,7 @@ from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import Membership, User
 from evalhub.accounts.tenancy import parse_uuid
 from evalhub.api.problems import invalid
+from evalhub.api.rows import Row
 from evalhub.api.shapes import Ident, Path, misfit
 from evalhub.database.prepared import Prepared
 
@@ -48,27 +49,34 @@ def best_of[R](rows: Iterable[R], ident: str) -> R | None:
 
 
 @cache
-def finder(model: type[Model]) -> Prepared[Any]:
-    """``named_rows``, asked by most requests: (organization, our own id or None, the text, the text in lower case)."""
-    visible: Any = model._default_manager.all()
-    heavy = getattr(model, "HEAVY", ())  # columns that a view loads when it shows them, not to find the row
-    light = visible.defer(*heavy) if heavy else visible
+def finder(model: type[Model], shown: Row | None = None) -> Prepared[Any]:
+    """``named_rows``, asked by most requests: (organization, our own id or None, the text, the text in lower case).
+
+    Instances, without the columns that a view loads only to show them; or the values that ``shown`` needs.
+    """
+    manager: Any = model._default_manager
+    heavy = getattr(model, "HEAVY", ())
+
+    def named(organization: UUID, wanted: Q) -> QuerySet[Any, Any]:
+        visible: QuerySet[Any, Any] = manager.visible_in(organization).filter(wanted)
+        return (shown.select(visible) if shown else visible.defer(*heavy) if heavy else visible)[:3]
+
     if not has_external_id(model):
-        return Prepared(lambda organization, own: light.visible_in(organization).filter(pk=own)[:3], UUID, UUID)
+        return Prepared(lambda organization, own: named(organization, Q(pk=own)), UUID, UUID)
     return Prepared(
-        lambda organization, own, text, lower: light.visible_in(organization).filter(
-            Q(pk=own) | Q(external_id=text) | Q(external_id=lower)
-        )[:3],
+        lambda organization, own, text, lower: named(
+            organization, Q(pk=own) | Q(external_id=text) | Q(external_id=lower)
+        ),
         *(UUID, UUID, str, str),
     )
 
 
-def find(model: type[Model], actor: Actor, ident: str) -> Any | None:
+def find(model: type[Model], actor: Actor, ident: str, shown: Row | None = None) -> Any | None:
     own, text = parse_uuid(ident), ident.strip()
     if "\0" in ident:  # PostgreSQL has no such character, so no row has it
         return None
     named = (text, text.lower()) if has_external_id(model) else ()
-    return best_of(finder(model)(actor.organization_id, own, *named), ident)
+    return best_of(finder(model, shown)(actor.organization_id, own, *named), ident)
 
 
 def has_external_id(model: type[Model]) -> bool:
@@ -88,8 +96,9 @@ def get(model: type[Model], actor: Actor, ident: str, *, lock: bool = False) -> 
     return row
 
 
-def get_values(rows: QuerySet[Any, dict[str, Any]], ident: str) -> dict[str, Any]:
-    found = best_of(list(rows[:3]), ident)
+def get_values(shown: Row, model: type[Model], actor: Actor, ident: str) -> dict[str, Any]:
+    """What the answer needs of the row, or 404."""
+    found: dict[str, Any] | None = find(model, actor, ident, shown)
     if found is None:
         raise Http404
     return found

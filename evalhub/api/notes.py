@@ -234,8 +234,7 @@ class TagDetail(ApiView):
     }
 
     def get(self, request: Request, id: str) -> Response:
-        rows = TAG.select(named_rows(Tag, self.actor, id))
-        return Response(TAG.show(get_values(rows, id)))
+        return Response(TAG.show(get_values(TAG, Tag, self.actor, id)))
 
     def delete(self, request: Request, id: str) -> Response:
         tag = get(Tag, self.actor, id, lock=True)

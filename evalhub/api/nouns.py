@@ -124,8 +124,7 @@ class OfNoun(ApiView):
     def shown(self, row_id: Any) -> dict[str, Any]:
         """The thing as it is now, by our id."""
         noun = self.noun
-        rows = noun.shown.select(noun.model._default_manager.visible_to(self.actor).filter(pk=row_id))
-        return noun.shown.show(get_values(rows, str(row_id)))
+        return noun.shown.show(get_values(noun.shown, noun.model, self.actor, str(row_id)))
 
     def answer(self, shown: dict[str, Any], status: int = 200) -> Response:
         headers = {"ETag": etag_of(shown, self.noun.change.fields)}
@@ -163,8 +162,7 @@ class NounList(OfNoun):
 class NounDetail(OfNoun):
     def get(self, request: Request, id: str) -> Response:
         noun = self.noun
-        rows = noun.shown.select(named_rows(noun.model, self.actor, id))
-        return self.answer(noun.shown.show(get_values(rows, id)))
+        return self.answer(noun.shown.show(get_values(noun.shown, noun.model, self.actor, id)))
 
     def patch(self, request: Request, id: str) -> Response:
         noun, actor = self.noun, self.actor

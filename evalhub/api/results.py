@@ -13,10 +13,9 @@ from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from evalhub.api.finding import get, get_values, named_rows
+from evalhub.api.finding import get, get_values
 from evalhub.api.operations import PAGING, ApiView, Operation, pages_of
 from evalhub.api.rows import (
-    REFERENCE,
     Object,
     Of,
     Row,
@@ -38,11 +37,11 @@ from evalhub.api.rows import (
     whole,
 )
 from evalhub.api.set_up import CASES
-from evalhub.api.shapes import Choice, Choices, Field, Flag, Number, Text, Whole
+from evalhub.api.shapes import Choice, Choices, Field, Text, Whole
 from evalhub.database.prepared import Prepared
 from evalhub.web.paging import Page
 from results.filters import ResultFilter
-from results.listing import read_results
+from results.listing import read_results, whole_judgements
 from results.models import Evaluation, Outcome, Review, Step, TestResult
 from runs.models import Case, TestRun
 
@@ -58,15 +57,15 @@ RESULT_REVIEW: Final = Object(
         "count": Whole(doc="Current reviews, asked for or not."),
     },
 )
-SCORE: Final = Object(
+SCORE: Final = Row(
     "Score",
     {
-        "evaluator": Of(what=REFERENCE),
-        "state": Choice(of=tuple(Evaluation.State.values)),
-        "value": Number(null=True),
-        "label": Text(null=True),
-        "passed": Flag(null=True, doc="The machine's verdict; null: none."),
-        "effective": Flag(null=True, doc="The verdict after people's corrections."),
+        "evaluator": reference("evaluator"),
+        "state": choice("state", Evaluation.State.values),
+        "value": number("value"),
+        "label": text("label", null=True),
+        "passed": flag("passed", "The machine's verdict; null: none.", null=True),
+        "effective": flag("effective", "The verdict after people's corrections.", null=True),
     },
     doc="What a machine's evaluator says of the whole result, in short.",
 )
@@ -223,6 +222,8 @@ REVIEW: Final = Row(
         "withdrawn_at": moment("withdrawn_at"),
     },
 )
+CASE_OF: Final = Prepared(lambda pk: CASES.shown.select(Case.objects.filter(pk=pk)), UUID)
+SCORES_OF: Final = Prepared(lambda ids: SCORE.select(whole_judgements(ids), "result_id"), list)
 STEPS_OF: Final = Prepared(lambda pk: STEP.select(Step.objects.filter(result=pk).order_by("position", "id")), UUID)
 EVALUATIONS_OF: Final = Prepared(
     lambda pk: EVALUATION.select(
@@ -293,30 +294,8 @@ def scores_of(result_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
     if not ids:
         return found
-    rows = Evaluation.objects.filter(
-        result__in=ids, source=Evaluation.Source.MACHINE, is_current=True, turn__isnull=True
-    ).values_list(
-        "result_id",
-        "evaluator_id",
-        "evaluator__external_id",
-        "evaluator__name",
-        "state",
-        "value",
-        "label",
-        "passed",
-        "effective",
-    )
-    for result_id, pk, external_id, name, state, value, label, passed, effective in rows:
-        found[result_id].append(
-            {
-                "evaluator": {"id": external_id or str(pk), "name": name},
-                "state": state,
-                "value": value,
-                "label": label,
-                "passed": passed,
-                "effective": effective,
-            }
-        )
+    for row in SCORES_OF(ids):
+        found[row["result_id"]].append(SCORE.show(row))
     for scores in found.values():
         scores.sort(key=by_name)
     return found
@@ -377,7 +356,7 @@ class ResultDetail(ApiView):
 
     def get(self, request: Request, id: str) -> Response:
         expand = self.query.get("expand", ())
-        values = get_values(RESULT_DETAIL.select(named_rows(TestResult, self.actor, id)), id)
+        values = get_values(RESULT_DETAIL, TestResult, self.actor, id)
         pk = values["id"]
         shown = RESULT_DETAIL.show(values)
         if "evaluations" in expand:
@@ -390,7 +369,7 @@ class ResultDetail(ApiView):
         if "reviews" in expand:
             shown["reviews"] = reviews_of(pk)
         if "case" in expand:
-            cases = CASES.shown.fetch(Case.objects.filter(pk=values["case_id"])) if values["case_id"] else []
+            cases = CASES.shown.show_all(CASE_OF(values["case_id"])) if values["case_id"] else []
             shown["case_details"] = cases[0] if cases else None
         return Response(shown)
 
@@ -405,7 +384,7 @@ def reviews_of(result_id: UUID) -> list[dict[str, Any]]:
 
 def in_short(evaluations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The scores among all evaluations of a result."""
-    keys = list(SCORE.fields)
+    keys = list(SCORE.keys)
     return sorted(
         (
             {key: one[key] for key in keys}

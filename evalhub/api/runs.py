@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from evalhub.accounts.actor import Actor
-from evalhub.api.finding import Ref, get, get_values, named_rows, resolve
+from evalhub.api.finding import Ref, get, get_values, resolve
 from evalhub.api.nouns import refuse_taken_id
 from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, etag_of, pages_of
 from evalhub.api.problems import conflict, field_problem
@@ -235,8 +235,7 @@ EXAMPLE: Final = {"project": "support-bot", "name": "Nightly", "branch": "main",
 
 class OfRuns(ApiView):
     def shown(self, run_id: Any) -> dict[str, Any]:
-        rows = RUN_DETAIL.select(TestRun.objects.visible_to(self.actor).filter(pk=run_id))
-        return RUN_DETAIL.show(get_values(rows, str(run_id)))
+        return RUN_DETAIL.show(get_values(RUN_DETAIL, TestRun, self.actor, str(run_id)))
 
     def answer(self, shown: dict[str, Any], status: int = 200) -> Response:
         headers = {"ETag": etag_of(shown, RUN_CHANGES.fields)}
@@ -316,8 +315,7 @@ class RunDetail(OfRuns):
     }
 
     def get(self, request: Request, id: str) -> Response:
-        rows = RUN_DETAIL.select(named_rows(TestRun, self.actor, id))
-        return self.answer(RUN_DETAIL.show(get_values(rows, id)))
+        return self.answer(RUN_DETAIL.show(get_values(RUN_DETAIL, TestRun, self.actor, id)))
 
     def patch(self, request: Request, id: str) -> Response:
         actor = self.actor

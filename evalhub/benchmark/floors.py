@@ -28,23 +28,41 @@ SORTED = """
     ORDER BY e.value DESC NULLS LAST, e.result_id DESC LIMIT 50
 """
 RESULTS = """
-    SELECT r.id, r.name, r.position, r.outcome, r.machine_outcome, r.review_state, r.input_preview, r.output_preview,
-        r.latency_ms, r.cost, r.tokens, r.tags, r.created_at, c.number
-    FROM results_testresult r LEFT JOIN runs_case c ON c.id = r.case_id WHERE r.id = ANY(%s)
+    SELECT r.id, r.external_id, r.run_id, t.name, c.id, c.external_id, c.number, c.name, r.repetition, r.position,
+        r.name, r.outcome, r.machine_outcome, r.human_verdict, r.corrected, r.review_state, r.reviews_required,
+        r.reviews_done, r.review_count, r.error_code, r.latency_ms, r.cost, r.tokens, r.tags, r.created_at,
+        r.archived_at, r.input_preview, r.output_preview
+    FROM results_testresult r JOIN runs_testrun t ON t.id = r.run_id LEFT JOIN runs_case c ON c.id = r.case_id
+    WHERE r.id = ANY(%s)
 """
+RESULT_KEYS = (
+    "id", "external_id", "run", "run_name", "case", "case_external_id", "case_number", "case_name", "repetition",
+    "position", "name", "outcome", "machine_outcome", "human_verdict", "corrected", "review_state", "reviews_required",
+    "reviews_done", "review_count", "error_code", "latency_ms", "cost", "tokens", "tags", "created_at", "archived_at",
+    "input", "output", "scores",
+)  # fmt: skip
 MARKS = """
-    SELECT e.result_id, e.evaluator_id, e.value, e.passed, e.state, e.label FROM results_evaluation e
+    SELECT e.result_id, e.evaluator_id, v.external_id, v.name, e.state, e.value, e.label, e.passed, e.effective
+    FROM results_evaluation e JOIN runs_evaluator v ON v.id = e.evaluator_id
     WHERE e.result_id = ANY(%s) AND e.is_current AND e.turn IS NULL
 """
+MARK_KEYS = ("evaluator", "external_id", "name", "state", "value", "label", "passed", "effective")
 ONE = """
-    SELECT r.id, r.name, r.position, r.outcome, r.machine_outcome, r.inputs, r.expected, r.output, r.conversation,
-        r.usage, r.metadata, r.attributes, r.latency_ms, r.cost, r.tags, r.created_at, c.id, c.number, c.name, c.inputs
-    FROM results_testresult r LEFT JOIN runs_case c ON c.id = r.case_id WHERE r.id = %s
+    SELECT r.*, c.*, t.name
+    FROM results_testresult r JOIN runs_testrun t ON t.id = r.run_id LEFT JOIN runs_case c ON c.id = r.case_id
+    WHERE r.id = %s
 """
-EVALUATIONS = """
-    SELECT id, evaluator_id, source, state, value, label, passed, threshold, explanation, created_at
-    FROM results_evaluation WHERE result_id = %s ORDER BY created_at, id
-"""
+PARTS = (
+    "SELECT p.* FROM results_step p WHERE p.result_id = %s ORDER BY p.position",
+    """
+    SELECT p.*, e.name FROM results_evaluation p LEFT JOIN runs_evaluator e ON e.id = p.evaluator_id
+    WHERE p.result_id = %s ORDER BY p.created_at
+    """,
+    """
+    SELECT p.*, u.name, u.email FROM results_review p LEFT JOIN accounts_user u ON u.id = p.reviewer_id
+    WHERE p.result_id = %s ORDER BY p.created_at DESC
+    """,
+)
 NUMBERS = """
     SELECT e.name, r.scored, r.passed, r.failed, r.errors, r.value_sum, r.value_count, r.value_min, r.value_max
     FROM results_rollup r JOIN runs_evaluator e ON e.id = r.evaluator_id WHERE r.run_id = %s
@@ -68,16 +86,16 @@ def runs(request: HttpRequest) -> HttpResponse:
 def results(request: HttpRequest) -> HttpResponse:
     ids = [row[0] for row in rows_of(SORTED, request.GET["run"], request.GET["evaluator"])]
     found = {row[0]: row for row in rows_of(RESULTS, ids)}
-    marks: dict[Any, list[tuple[Any, ...]]] = {pk: [] for pk in ids}
+    marks: dict[Any, list[dict[str, Any]]] = {pk: [] for pk in ids}
     for mark in rows_of(MARKS, ids):
-        marks[mark[0]].append(mark[1:])
-    return said([[*found[pk], marks[pk]] for pk in ids])
+        marks[mark[0]].append(dict(zip(MARK_KEYS, mark[1:], strict=True)))
+    return said([dict(zip(RESULT_KEYS, (*found[pk], marks[pk]), strict=True)) for pk in ids])
 
 
 def result(request: HttpRequest) -> HttpResponse:
     ident = request.GET["result"]
     (row,) = rows_of(ONE, ident)
-    return said([*row, rows_of(EVALUATIONS, ident)])
+    return said([*row, *(rows_of(part, ident) for part in PARTS)])
 
 
 def numbers(request: HttpRequest) -> HttpResponse:

@@ -9,6 +9,8 @@ class DatabaseConfig(AppConfig):
     label = "database"
 
     def ready(self) -> None:
+        from evalhub.database import lookups  # noqa: F401 - registers them
+
         atexit.register(close_pools)
 
 

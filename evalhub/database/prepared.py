@@ -1,6 +1,7 @@
-"""Queries that are asked all day: Django writes their SQL once per process, afterwards only the parameters differ.
+"""Queries that are asked all day: Django writes their SQL once per process, PostgreSQL plans it once per connection.
 
-Writing the SQL of a wide query takes Django several times as long as PostgreSQL needs to answer it.
+Writing the SQL of a wide query takes Django several times as long as PostgreSQL needs to answer it, and reading and
+planning it takes PostgreSQL as long as finding the rows.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import QuerySet
+from django.db.backends.postgresql.base import ServerBindingCursor
+from django.db.models import FETCH_ONE, QuerySet
+from django.db.models.query import get_related_populators
 
 
 class Prepared[R]:
@@ -19,8 +22,8 @@ class Prepared[R]:
     STEPS(result_id)  # [{"name": ...}, ...]
 
     ``build`` may do nothing with its arguments but hand them to lookups that keep them as they are; ``kinds`` are their
-    types, UUID or str. The rows are those of the queryset: dicts of ``.values()``, else instances. A query that locks
-    is asked inside a transaction.
+    types: UUID, str, or list for what ``among`` is asked. The rows are those of the queryset: dicts of ``.values()``,
+    else instances. A query that locks is asked inside a transaction.
     """
 
     def __init__(self, build: Callable[..., QuerySet[Any, R]], *kinds: type) -> None:
@@ -31,7 +34,7 @@ class Prepared[R]:
         if self.sql is None:
             self._write()
         assert self.sql is not None
-        with connection.cursor() as cursor:
+        with preparing_cursor() as cursor:
             cursor.execute(self.sql, [values[at] if at is not None else fixed for at, fixed in self.slots])
             rows: Any = cursor.fetchall()
         if self.converters:
@@ -40,7 +43,7 @@ class Prepared[R]:
 
     def _write(self) -> None:
         """Build the query with values that nobody has, and see where they end up."""
-        samples = [kind(uuid4()) if kind is str else uuid4() for kind in self.kinds]
+        samples = [sample_of(kind) for kind in self.kinds]
         queryset = self.build(*samples)
         query = queryset.query
         self.compiler = query.get_compiler(connection=connection)
@@ -52,10 +55,39 @@ class Prepared[R]:
         if query.values_select or query.annotation_select:
             self.as_row = as_dict(list(query.selected or [*query.values_select, *query.annotation_select]))
         else:
-            names = [column.target.attname for column, _, _ in self.compiler.select]
-            self.as_row = lambda row: queryset.model.from_db(DEFAULT_DB_ALIAS, names, row)
+            self.as_row = as_instance(self.compiler)
         self.sql = sql
 
 
 def as_dict(names: Sequence[str]) -> Callable[[Any], Any]:
     return lambda row: dict(zip(names, row, strict=True))
+
+
+def as_instance(compiler: Any) -> Callable[[Any], Any]:
+    """As a queryset makes them, with what ``select_related`` names."""
+    select, model = compiler.select, compiler.klass_info["model"]
+    first, last = compiler.klass_info["select_fields"][0], compiler.klass_info["select_fields"][-1] + 1
+    names = [column.target.attname for column, _, _ in select[first:last]]
+    related = get_related_populators(compiler.klass_info, select, DEFAULT_DB_ALIAS, FETCH_ONE)
+
+    def made(row: Any) -> Any:
+        instance = model.from_db(DEFAULT_DB_ALIAS, names, row[first:last])
+        for populator in related:
+            populator.populate(row, instance)
+        return instance
+
+    return made
+
+
+def preparing_cursor() -> Any:
+    """As ``connection.cursor()``, but parameters travel beside the SQL, so that PostgreSQL can keep its plan."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        return connection._prepare_cursor(  # type: ignore[attr-defined] # what connection.cursor() does
+            ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
+        )
+
+
+def sample_of(kind: type) -> Any:
+    sample = uuid4()
+    return str(sample) if kind is str else [sample] if kind is list else sample

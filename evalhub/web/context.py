@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject, cached_property
 
+from evalhub.accounts.models import memberships_of
 from evalhub.web.parts import Link
 from evalhub.web.request_ids import current_request_id
 
@@ -152,11 +153,10 @@ class Shell:
         """The reader's organisations; more than one makes a switch of the rail's head."""
         if self.user is None:
             return []
-        memberships = self.user.memberships.select_related("organization").order_by("organization__name")
         here = self.actor.organization.pk if self.actor else None
         return [
             Link(membership.organization.name, str(membership.organization_id), membership.organization_id == here)
-            for membership in memberships
+            for membership in memberships_of(self.user)
         ]
 
     @cached_property

@@ -94,7 +94,7 @@ def sign_in(page: Page, live_server: Any) -> Callable[..., None]:
     def sign_in(user: Any, organization: Any = None) -> None:
         session = SessionStore()
         session[SESSION_KEY] = str(user.pk)
-        session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+        session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
         session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         if organization is not None:
             session[ORGANIZATION_KEY] = str(organization.pk)
