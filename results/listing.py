@@ -130,7 +130,7 @@ def judgements_of(result_ids: Sequence[UUID]) -> dict[UUID, dict[UUID, dict[str,
     if not result_ids:
         return found
     for row in _JUDGEMENTS(list(result_ids)):
-        found[row["result_id"]][row["evaluator_id"]] = row
+        found[row["result_id"]][row["evaluator_id"]] = dict(row)
     return found
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Model
 
+from evalhub.database.prepared import preparing_cursor
+
 
 def insert_row(row: Model) -> None:
     """Insert a new instance as ``save()`` would, without signals; its key and its defaults are there already."""
@@ -16,7 +18,7 @@ def insert_row(row: Model) -> None:
     values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
     columns = ", ".join(f'"{field.column}"' for field in fields)
     places = ", ".join(["%s"] * len(fields))
-    with connection.cursor() as cursor:
+    with preparing_cursor() as cursor:
         cursor.execute(f'INSERT INTO "{row._meta.db_table}" ({columns}) VALUES ({places})', values)  # noqa: S608
     row._state.adding, row._state.db = False, connection.alias
 
@@ -26,5 +28,5 @@ def update_rows(model: type[Model], ids: Iterable[UUID], changes: Mapping[str, A
     fields = {field.attname: field for field in model._meta.local_concrete_fields}
     columns = ", ".join(f'"{fields[name].column}" = %s' for name in changes)
     values = [fields[name].get_db_prep_save(value, connection) for name, value in changes.items()]
-    with connection.cursor() as cursor:
+    with preparing_cursor() as cursor:
         cursor.execute(f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "id" = ANY(%s)', [*values, list(ids)])  # noqa: S608

@@ -125,6 +125,7 @@ class TenantFilterSet(django_filters.FilterSet):
     ``position`` names what belongs to a list's address, but filters nothing: sort order, cursor, open drawer, tab.
     """
 
+    base_filters: dict[str, django_filters.Filter]
     position: ClassVar[tuple[str, ...]] = ("sort", "cursor", "result", "tab", "view", "size")
 
     def __init__(
@@ -142,7 +143,7 @@ class TenantFilterSet(django_filters.FilterSet):
         if data is not None and not isinstance(data, MultiValueDict):
             data = multi(data)
         # What is not asked for filters nothing: only what is asked for is copied, and becomes a field of the form.
-        every: Mapping[str, django_filters.Filter] = type(self).base_filters  # type: ignore[misc,has-type]
+        every = type(self).base_filters
         self.base_filters = {name: known for name, known in every.items() if name in (data or ())}
         super().__init__(data, queryset, request=request, prefix=prefix)
 
