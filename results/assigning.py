@@ -63,7 +63,10 @@ class Rule:
 
 
 # What each part of a rule finds; nobody is asked, or has reviewed, apart from conflicts and corrections.
-_UNTOUCHED = Q(review_state=TestResult.ReviewState.NONE, review_count=0)
+# One that is open without being asked for waits for an evaluator's person, whoever that will be.
+_UNTOUCHED = Q(
+    review_state__in=(TestResult.ReviewState.NONE, TestResult.ReviewState.OPEN), reviews_required=0, review_count=0
+)
 _CONFLICTS = Q(review_state=TestResult.ReviewState.CONFLICT) | Q(corrected=True)
 _FAILED = Q(outcome__in=(Outcome.FAILED, Outcome.ERROR)) & _UNTOUCHED
 _UNJUDGED = Q(outcome=Outcome.UNJUDGED) & _UNTOUCHED

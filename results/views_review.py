@@ -27,6 +27,7 @@ from evalhub.web.parts import Link, Stat
 from results.assigning import (
     AssigningError,
     Preview,
+    Rule,
     Share,
     assign_reviewers,
     claim_slot,
@@ -186,7 +187,9 @@ def _show_dialog(
         ],
         "preview": preview,
         "problem": problem,
-        "nothing": "Nothing of this is left to ask for: everybody chosen has it open, or has reviewed it.",
+        "nothing": "Nothing of this is left to ask for: everybody chosen has it open, or has reviewed it."
+        if form.rule != Rule()
+        else "Choose what is to be reviewed.",
         "shares": [_bar(share) for share in preview.shares] if preview else [],
         "each": each * 1000 if each else None,
         "likely": each * 1000 * len(preview.deal.hands) if each and preview else None,

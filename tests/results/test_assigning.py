@@ -29,9 +29,19 @@ from results.assigning import (
 )
 from results.dealing import sample
 from results.models import Evaluation, Review, ReviewAssignment, ReviewRound, TestResult
+from results.records import Judgement
 from results.recounting import recount
 from results.reviewing import ReviewConflict, submit_review, withdraw_review
-from tests.factories import make_actor, make_organization, make_project, make_results, make_run, make_user
+from tests.factories import (
+    make_actor,
+    make_evaluator,
+    make_organization,
+    make_project,
+    make_result,
+    make_results,
+    make_run,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +114,20 @@ def test_a_rule_leaves_out_what_is_asked_or_reviewed_already(run, lead, ann):
     submit_review(second, by=ann, verdict="failed")
 
     assert pick(TestResult.objects.filter(run=run), Rule(failed=True), seed=1) == [third.pk]
+
+
+def test_a_rule_finds_what_waits_for_a_person_whom_nobody_has_named(run, lead, ann):
+    person = make_evaluator(run.project, who="human", value_type="label", options=[{"label": "Good", "passes": True}])
+    waiting = Judgement(evaluator=person, source="human", state="pending")
+    failed = Judgement(evaluator="correct", value=0, passed=False)
+    first, second, third = (
+        make_result(run, evaluations=evaluations) for evaluations in ([waiting], [waiting, failed], [waiting])
+    )
+    assign_reviewers([third], [ann], by=lead)
+    found = TestResult.objects.filter(run=run)
+
+    assert count_parts(found) == {"everything": 3, "conflicts": 0, "failed": 1, "unjudged": 1, "passed": 0}
+    assert pick(found, Rule(failed=True, unjudged=True), seed=1) == [first.pk, second.pk]
 
 
 def test_everything_is_everything_in_the_order_of_the_run(run):
