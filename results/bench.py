@@ -46,14 +46,15 @@ class Bench:
         self._models: dict[UUID, Model | None] = {}
 
     @classmethod
-    def set_up(cls, organization_id: UUID, shots: Any) -> Bench:
-        """From the snapshots of a run. A model's endpoint is the one its evaluator names, else the installation's."""
+    def set_up(cls, organization_id: UUID, shots: Any, judge: Endpoint | None = None) -> Bench:
+        """From the snapshots of a run. A model's endpoint is the one its evaluator names, else ``judge``, else the
+        installation's."""
         shots = [shot for shot in shots or () if isinstance(shot, dict)] if isinstance(shots, list) else []
         named = {str(part(shot, "definition").get("endpoint") or "") for shot in shots}
         ids = [pk for pk in map(parse_uuid, named) if pk]
         rows = Endpoint.objects.filter(organization_id=organization_id, pk__in=ids, deleted_at__isnull=True)
         endpoints = {str(endpoint.pk): endpoint for endpoint in rows}
-        usual = default_model()
+        usual = judge or default_model()
         judges = []
         for shot in shots:
             evaluator = evaluator_of(organization_id, shot)

@@ -29,7 +29,7 @@ from results.recording import RecordingError, record_results, score_evaluation
 from results.records import Judgement, ResultRecord
 from results.settling import settlement
 from runs.asking import Asker, Caller, Failure
-from runs.chatting import Model, default_model, speaker_for
+from runs.chatting import Model, Player, default_model
 from runs.conversing import Answer, Asked, converse
 from runs.launching import finish_if_done, job_name, queue_shard
 from runs.models import Case, CaseRevision, Endpoint, Shard, TestRun
@@ -57,6 +57,7 @@ class Work:
     timeout: float | None
     retries: int
     concurrency: int | None
+    simulator: Endpoint | None = None
     asked: list[Asked] = field(default_factory=list)
     result_ids: list[UUID] = field(default_factory=list)
 
@@ -154,22 +155,29 @@ def take_up(shard_id: UUID) -> Work | None:
             run.start()
     snapshot = run.snapshot if isinstance(run.snapshot, dict) else {}
     parameters = snapshot.get("parameters") or {}
-    endpoint_id = (snapshot.get("endpoint") or {}).get("id")
+    judge_in = shard.work if shard.kind == Shard.Kind.JUDGE else snapshot
     shots = shard.work.get("evaluators") if shard.kind == Shard.Kind.JUDGE else snapshot.get("evaluators")
     work = Work(
         shard=shard,
         run=run,
-        endpoint=Endpoint.objects.filter(pk=endpoint_id).first() if endpoint_id else None,
-        bench=Bench.set_up(run.organization_id, shots),
+        endpoint=_endpoint_in(snapshot, "endpoint"),
+        bench=Bench.set_up(run.organization_id, shots, _endpoint_in(judge_in, "judge")),
         timeout=parameters.get("timeout"),
         retries=parameters.get("retry_count", 2),
         concurrency=parameters.get("concurrency"),
+        simulator=_endpoint_in(snapshot, "simulator"),
     )
     if shard.kind == Shard.Kind.JUDGE:
         work.result_ids = _unjudged(shard)
     else:
         work.asked = _unasked(shard, parameters.get("repetitions", 1))
     return work
+
+
+def _endpoint_in(snapshot: dict[str, Any], word: str) -> Endpoint | None:
+    shot = snapshot.get(word)
+    pk = shot.get("id") if isinstance(shot, dict) else None
+    return Endpoint.objects.filter(pk=pk).first() if pk else None
 
 
 def _put_down(work: Work, finished: bool) -> None:
@@ -252,7 +260,7 @@ async def _ask(office: Office, work: Work) -> bool:
         while left and desk.is_wanted and not office.is_closing and time.monotonic() < until:
             asked = left.popleft()
             key = f"{work.run.pk}-{asked.case_id}-{asked.repetition}"
-            answer = await converse(asker, asked, key=key, speaker=speaker_for(speaker, asked) if speaker else None)
+            answer = await converse(asker, asked, key=key, speaker=Player(speaker, asked) if speaker else None)
             said: list[Judgement] = []
             if not answer.error_code:
                 said = await work.bench.ask_models(
@@ -295,7 +303,7 @@ def _asker(office: Office, work: Work) -> Asker:
 
 
 def _speaker(office: Office, work: Work) -> Model | None:
-    endpoint = default_model()
+    endpoint = work.simulator or default_model()
     if endpoint is None or not any((asked.plan or {}).get("goal") for asked in work.asked):
         return None
     return Model(office.caller, endpoint, "", turn=office.turn_of(endpoint))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from django.utils import timezone
@@ -15,8 +15,15 @@ from runs.asking import Asker, Failure, Said, message_values
 
 MOST_TURNS: Final = 50
 
-#: Says what the simulated user answers to the messages so far; None ends the conversation.
-type Speaker = Callable[[list[dict[str, Any]]], Awaitable[str | None]]
+
+class Speaker(Protocol):
+    """A simulated user. Neither of its verbs gives up silently: they raise Failure, or say why."""
+
+    async def speak(self, messages: list[dict[str, Any]]) -> str | None:
+        """The next message; None ends the conversation."""
+
+    async def weigh(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """What to keep beside the output: whether the goal was reached."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +133,7 @@ async def _talk(
             text = turns[turn - 1]
         else:
             assert speaker is not None
-            text = await speaker(messages)
+            text = await speaker.speak(messages)
             if text is None:
                 break
         messages.append({"role": "user", "content": text})
@@ -166,6 +173,8 @@ async def _talk(
         }  # fmt: skip
     if answer.output is None:
         raise Failure("no_turn", "The conversation ended before anything was asked.")
+    if speaker is not None and turns is None:
+        answer.output |= await speaker.weigh(messages)
     if not several and not history:
         answer.conversation = []
 

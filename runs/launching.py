@@ -104,6 +104,10 @@ def snapshots_of(evaluators: Iterable[Evaluator]) -> list[dict[str, Any]]:
     return [{"id": str(one.pk), "version": one.version, **one.snapshot()} for one in evaluators]
 
 
+def _models_in(**named: Endpoint | None) -> dict[str, Any]:
+    return {word: {"id": str(one.pk), "name": one.name} for word, one in named.items() if one is not None}
+
+
 def _snapshot_of_set(test_set: TestSet) -> dict[str, Any]:
     return {"id": str(test_set.pk), "name": test_set.name, "revision": test_set.revision}
 
@@ -150,6 +154,8 @@ def launch(
     endpoint: Endpoint | None = None,
     test_set: TestSet | None = None,
     evaluators: Sequence[Evaluator] | None = None,
+    judge: Endpoint | None = None,
+    simulator: Endpoint | None = None,
     category: Category | None = None,
     topic: Topic | None = None,
     prompt: Prompt | None = None,
@@ -164,6 +170,7 @@ def launch(
     """A run of the configuration that workers fill: its plan is frozen now, whatever changes later.
 
     What is given replaces what the configuration says, for this run. ``cases`` keeps only those of the test set.
+    ``judge`` and ``simulator`` are models for evaluators that name none, and for the users of conversations.
     Raises CannotLaunch with a sentence.
     """
     endpoint = endpoint or configuration.endpoint
@@ -175,6 +182,9 @@ def launch(
     if test_set is None or test_set.deleted_at:
         raise CannotLaunch(f"“{configuration.name}” has no test set, so there is nothing to ask. Choose one first.")
     given = {**(configuration.parameters if isinstance(configuration.parameters, dict) else {}), **(parameters or {})}
+    for one in (judge, simulator):
+        if one is not None and (reason := cannot_be_called(one)):
+            raise CannotLaunch(reason)
     limits = Limits.of(
         given, repetitions=repetitions, concurrency=concurrency, timeout=timeout, retry_count=retry_count
     )
@@ -192,7 +202,7 @@ def launch(
         raise CannotLaunch(f"That would be {total:,} results, and {MOST_RESULTS:,} is the most of one run.")
     chosen, source = _evaluators_for(configuration, test_set, evaluators, [requirement for *_, requirement in planned])
     model = str(given.get("model") or "")[:300]
-    unable = [(shot["name"], cannot_judge(shot["who"], shot["definition"])) for shot in chosen]
+    unable = [(shot["name"], cannot_judge(shot["who"], shot["definition"], judge)) for shot in chosen]
     with transaction.atomic():
         _pace(configuration.organization_id, by)
         run = open_run(
@@ -214,6 +224,7 @@ def launch(
                 "parameters": {**given, **limits.as_parameters()},
                 "filters": {word: {"id": str(row.pk), "name": str(row)} for word, row in filters.items() if row},
                 "cases": len(planned),
+                **_models_in(judge=judge, simulator=simulator),
             },
         )
         _cut(run, planned, limits.repetitions)
@@ -243,6 +254,8 @@ def launch_again(run: TestRun, *, by: Actor | None, via: str = TestRun.Via.PAGE,
         endpoint=_still_there(Endpoint, run, snapshot.get("endpoint")),
         test_set=_still_there(TestSet, run, snapshot.get("test_set")),
         evaluators=_same_evaluators(run, snapshot),
+        judge=_still_there(Endpoint, run, snapshot.get("judge")),
+        simulator=_still_there(Endpoint, run, snapshot.get("simulator")),
         parameters=snapshot.get("parameters") or {},
         cases=cases,
         **kept,
@@ -250,7 +263,14 @@ def launch_again(run: TestRun, *, by: Actor | None, via: str = TestRun.Via.PAGE,
     )
 
 
-def plan_judging(run: TestRun, result_ids: Sequence[UUID], evaluators: Sequence[Evaluator], *, by: Actor | None) -> str:
+def plan_judging(
+    run: TestRun,
+    result_ids: Sequence[UUID],
+    evaluators: Sequence[Evaluator],
+    *,
+    by: Actor | None,
+    judge: Endpoint | None = None,
+) -> str:
     """Let workers judge recorded results with (other) evaluators, without asking again; the name of this scoring."""
     if not evaluators:
         raise CannotLaunch("Choose at least one evaluator to judge with.")
@@ -258,12 +278,14 @@ def plan_judging(run: TestRun, result_ids: Sequence[UUID], evaluators: Sequence[
         raise CannotLaunch("People judge by reviewing: choose evaluators that a machine can apply.")
     if not result_ids:
         raise CannotLaunch("There are no results to judge.")
+    if judge is not None and (reason := cannot_be_called(judge)):
+        raise CannotLaunch(reason)
     scoring = str(uuid4())
     with transaction.atomic():
         _pace(run.organization_id, by)
         TestRun.objects.select_for_update(no_key=True).get(pk=run.pk)  # numbers of shards are taken one after the other
         first = run.shards.count() + 1
-        work = {"evaluators": snapshots_of(evaluators), "scoring": scoring}
+        work = {"evaluators": snapshots_of(evaluators), "scoring": scoring, **_models_in(judge=judge)}
         shards = [
             Shard(
                 organization_id=run.organization_id,

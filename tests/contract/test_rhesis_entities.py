@@ -267,23 +267,24 @@ def test_metrics_of_requirements(sdk: Sdk):
     assert told[1:] == [told[0], [], True]
 
 
-def test_metrics_are_pushed_and_pulled(sdk19: Sdk, sdk16: Sdk):
-    for sdk in (sdk16, sdk19):
+def test_metrics_are_pushed_and_pulled(sdk19: Sdk, sdk16: Sdk, sdk6: Sdk):
+    for sdk in (sdk6, sdk16, sdk19):
         told = sdk.answer(
-            """
-            from rhesis.sdk.metrics import CategoricalJudge, NumericJudge
-            number = NumericJudge(
-                name=name + " number", evaluation_prompt="Is it clear?", evaluation_steps="Read.", min_score=0,
-                max_score=10, threshold=7, metric_scope=["Single-Turn"], model=None,
-            )
-            number.push()
-            label = CategoricalJudge(
-                name=name + " label", evaluation_prompt="Which tone?", categories=["calm", "angry"],
-                passing_categories=["calm"], metric_scope=["Single-Turn"], model=None,
-            )
-            label.push()
-            answer = [NumericJudge.pull(name=number.name).to_dict(), CategoricalJudge.pull(name=label.name).to_dict()]
-            """,
+            ("import absent\n" if sdk.release == "0.6" else "\n")
+            + """
+from rhesis.sdk.metrics import CategoricalJudge, NumericJudge
+number = NumericJudge(
+    name=name + " number", evaluation_prompt="Is it clear?", evaluation_steps="Read.", min_score=0,
+    max_score=10, threshold=7, metric_scope=["Single-Turn"], model=None,
+)
+number.push()
+label = CategoricalJudge(
+    name=name + " label", evaluation_prompt="Which tone?", categories=["calm", "angry"],
+    passing_categories=["calm"], metric_scope=["Single-Turn"], model=None,
+)
+label.push()
+answer = [NumericJudge.pull(name=number.name).to_dict(), CategoricalJudge.pull(name=label.name).to_dict()]
+""",
             name=f"Judge {sdk.release}",
         )
         number, label = told

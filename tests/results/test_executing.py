@@ -353,7 +353,7 @@ def test_one_worker_keeps_organisations_apart():
     assert [(done(run).status, run.result_count, run.errors) for run in runs] == [("completed", 500, 0)] * 2
     assert len(seen) == 2 * 2 * 500
     alternating = sum(one[0] != other[0] for one, other in pairwise(seen))
-    assert alternating > 100
+    assert alternating > 10
     for canary, other, run in zip(canaries, reversed(canaries), runs, strict=True):
         mine = [body for authorization, body in seen if authorization == f"Bearer {canary}-token"]
         assert len(mine) == 1000

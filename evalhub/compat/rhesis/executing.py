@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db.models import Exists, OuterRef
 
 from evalhub.compat.rhesis.door import Call, calls_out
-from evalhub.compat.rhesis.finding import WHAT, find, find_test_set, needed, referred, visible
+from evalhub.compat.rhesis.finding import WHAT, find, find_or_none, find_test_set, needed, referred, visible
 from evalhub.compat.rhesis.reading import Body, Invalid, Refusal, not_found
 from evalhub.compat.rhesis.set_up import configuration_name
 from evalhub.compat.rhesis.statuses import RESULT, RUN
@@ -32,6 +32,7 @@ from runs.models import (
     TestSetEvaluator,
 )
 
+MODELS: Final = {"judge": "evaluation_model_id", "simulator": "execution_model_id"}
 MODES: Final = ("Parallel", "Sequential")
 EXECUTION: Final = (
     "execution_model_id", "evaluation_model_id", "experiment_id", "version", "environment",
@@ -46,22 +47,23 @@ def execute_set(call: Call, ident: str, endpoint: str) -> Words:
     body = call.body()
     test_set, target = find_test_set(call, ident), find(call, Endpoint, endpoint)
     reference = referred(call, body, "reference_test_run_id", TestRun)
-    metrics = metrics_in(call, body)
+    metrics, models = metrics_in(call, body), models_in(call, body)
     if reference is not None:
         if reference.configuration is None:
             raise Refusal("The test run has no configuration.")
-        return _rescored(call, reference, metrics, test_set, target)
+        return _rescored(call, reference, metrics, models["judge"], test_set, target)
     if not TestSetCase.objects.filter(test_set=test_set, case__deleted_at=None, case__archived_at=None).exists():
         raise Refusal(f"The test set “{test_set.name}” has no tests.")
     if reason := cannot_be_called(target):
         raise Refusal(reason)
-    configuration = _configuration_for(call, test_set, target, _attributes(body, metrics))
+    configuration = _configuration_for(call, test_set, target, _attributes(body, metrics, test_set))
     run = launch(
         configuration,
         by=call.actor,
         via=TestRun.Via.RHESIS,
         name=generated_name(configuration),
         evaluators=metrics,
+        **models,
     )
     return _submitted(run, test_set, target, f"Test set execution started for {test_set.name}")
 
@@ -85,7 +87,21 @@ def metrics_in(call: Call, body: Body) -> list[Evaluator] | None:
     return found or None
 
 
-def _attributes(body: Body, metrics: Sequence[Evaluator] | None) -> dict[str, Any]:
+def models_in(call: Call, body: Body) -> dict[str, Any]:
+    """The models of this execution: endpoints of ours that speak the OpenAI-compatible language."""
+    return {word: _model(call, body.ident(key)) for word, key in MODELS.items()}
+
+
+def _model(call: Call, ident: str | None) -> Endpoint | None:
+    if ident is None:
+        return None
+    model: Endpoint | None = find_or_none(call, Endpoint, ident)
+    if model is None:
+        raise Refusal(f"Model not found: {ident[:80]}. A model is an endpoint here: name its id.")
+    return model
+
+
+def _attributes(body: Body, metrics: Sequence[Evaluator] | None, test_set: TestSet) -> dict[str, Any]:
     """What an execution writes into its configuration."""
     options = body.inner("execution_options")
     mode = options.choice("execution_mode", MODES) if options else None
@@ -97,7 +113,8 @@ def _attributes(body: Body, metrics: Sequence[Evaluator] | None) -> dict[str, An
     attributes |= {key: ident for key in EXECUTION if (ident := body.ident(key)) is not None}
     if metrics:
         attributes["metrics"] = [{"id": one.public_id, "name": one.name} for one in metrics]
-        attributes["metrics_source"] = "execution_time"
+    brought = TestSetEvaluator.objects.filter(test_set=test_set, evaluator__deleted_at__isnull=True)
+    attributes["metrics_source"] = "execution_time" if metrics else "test_set" if brought.exists() else "requirement"
     return attributes
 
 
@@ -140,7 +157,14 @@ def execute_configuration(call: Call, ident: str) -> Words:
     call.must("launch")
     call.body()
     configuration = find(call, TestConfiguration, ident)
-    run = launch(configuration, by=call.actor, via=TestRun.Via.RHESIS, name=generated_name(configuration))
+    said = Body(configuration.parameters if isinstance(configuration.parameters, dict) else {}, ("attributes",))
+    run = launch(
+        configuration,
+        by=call.actor,
+        via=TestRun.Via.RHESIS,
+        name=generated_name(configuration),
+        **models_in(call, said),
+    )
     test_set, endpoint = configuration.test_set, configuration.endpoint
     assert test_set is not None and endpoint is not None
     return {
@@ -161,7 +185,7 @@ def rescore_run(call: Call, ident: str) -> Words:
     call.must("launch")
     run = find(call, TestRun, ident)
     body = call.body()
-    scoring = _judge_again(call, run, metrics_in(call, body))
+    scoring = _judge_again(call, run, metrics_in(call, body), models_in(call, body)["judge"])
     return {
         "status": "submitted",
         "test_configuration_id": run.configuration.public_id if run.configuration else None,
@@ -171,14 +195,14 @@ def rescore_run(call: Call, ident: str) -> Words:
     }
 
 
-def _judge_again(call: Call, run: TestRun, metrics: Sequence[Evaluator] | None) -> str:
+def _judge_again(call: Call, run: TestRun, metrics: Sequence[Evaluator] | None, judge: Endpoint | None) -> str:
     """The run's results get new judgements beside those that they have; nobody is asked again."""
     if run.is_active:
         raise Refusal("The test run is still in progress.", 409)
     chosen = list(metrics or ()) or _evaluators_of(run)
     machines = [evaluator for evaluator in chosen if evaluator.who != Evaluator.Who.HUMAN]
     results = TestResult.objects.filter(run=run, deleted_at__isnull=True).order_by("position", "pk")
-    return plan_judging(run, list(results.values_list("pk", flat=True)), machines, by=call.actor)
+    return plan_judging(run, list(results.values_list("pk", flat=True)), machines, by=call.actor, judge=judge)
 
 
 def _evaluators_of(run: TestRun) -> list[Evaluator]:
@@ -188,9 +212,14 @@ def _evaluators_of(run: TestRun) -> list[Evaluator]:
 
 
 def _rescored(
-    call: Call, run: TestRun, metrics: Sequence[Evaluator] | None, test_set: TestSet, endpoint: Endpoint
+    call: Call,
+    run: TestRun,
+    metrics: Sequence[Evaluator] | None,
+    judge: Endpoint | None,
+    test_set: TestSet,
+    endpoint: Endpoint,
 ) -> Words:
-    scoring = _judge_again(call, run, metrics)
+    scoring = _judge_again(call, run, metrics, judge)
     words = _submitted(run, test_set, endpoint, f"Re-scoring started for {run.name}")
     return {**words, "reference_test_run_id": run.public_id, "task_id": scoring}
 
@@ -331,7 +360,8 @@ def preflight(call: Call) -> Words:
     endpoint = needed(call, body, "endpoint_id", Endpoint)
     idents = [one.ident("id") for one in body.items("selected_metrics")]
     selected = [find(call, Evaluator, ident, status=400) for ident in idents if ident]
-    checks = [_check_endpoint(endpoint), *_check_tests(test_set, selected)]
+    models = [one for one in models_in(call, body).values() if one is not None]
+    checks = [_check_endpoint(one) for one in (endpoint, *models)] + _check_tests(test_set, selected)
     numbers = {state: sum(check["status"] == state for check in checks) for state in STATES}
     summary = "failed" if numbers["failed"] else "warning" if numbers["warning"] else "passed"
     return {

@@ -71,6 +71,10 @@ def find(call: Call, model: Any, ident: str, *, rows: QuerySet[Any] | None = Non
     return found
 
 
+def find_or_none(call: Call, model: Any, ident: str) -> Any | None:
+    return _find(visible(call, model), ident)
+
+
 def _find(rows: QuerySet[Any], ident: str) -> Any | None:
     if len(ident) > LONGEST_ID:
         return None

@@ -675,7 +675,7 @@ def _override(original: Any, correction: Row) -> Words:
     }
 
 
-def output_of(row: Row, reviewed: Reviewed) -> Words | None:
+def output_of(row: Row, case: Row | None, reviewed: Reviewed) -> Words | None:
     """What came back, with the text under ``output`` whatever its sender calls it, and people's word on turns."""
     output = row["output"]
     if output is None and not row["conversation"] and not row["error"]:
@@ -695,9 +695,28 @@ def output_of(row: Row, reviewed: Reviewed) -> Words | None:
     turns = words.get("conversation_summary")
     if not isinstance(turns, list) and row["conversation"]:
         turns = [_turn(turn, row["session_id"]) for turn in row["conversation"] if isinstance(turn, dict)]
+        words |= _of_conversation(row, case, words, len(turns))
     if isinstance(turns, list):
         words["conversation_summary"] = _turns_with_verdicts(turns, reviewed)
     return words
+
+
+def _of_conversation(row: Row, case: Row | None, words: Words, turns: int) -> Words:
+    """What Rhesis tells of a conversation that our workers or importers kept."""
+    plan = case["plan"] if case and isinstance(case["plan"], dict) else {}
+    achieved = words.get("goal_achieved", {"passed": True, "failed": False}.get(row["outcome"]))
+    status = {True: "success", False: "failure", None: "error"}[achieved if isinstance(achieved, bool) else None]
+    if row["error"] or row["error_code"]:
+        status = "timeout" if "timeout" in row["error_code"] else "error"
+    return {
+        "goal": words.get("goal") or plan.get("goal"),
+        "goal_achieved": achieved,
+        "goal_evaluation": words.get("goal_evaluation"),
+        "turns_used": turns,
+        "stats": {"total_turns": turns},
+        "status": status,
+        "test_configuration": plan or None,
+    }
 
 
 def _turn(turn: Row, session_id: str) -> Words:
@@ -753,7 +772,7 @@ def as_test_result(row: Row, judgements: Sequence[Row], case: Row | None, beside
         "prompt_id": (reference(case, "prompt") if case else None) or attributes.get("prompt_id"),
         "status_id": code,
         "status": RESULT[code].wire,
-        "test_output": output_of(row, reviewed),
+        "test_output": output_of(row, case, reviewed),
         "test_metrics": {"execution_time": row["latency_ms"], "metrics": metrics_of(judgements, reviewed)},
         **reviewed.words(),
         "test": None
