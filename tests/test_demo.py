@@ -68,6 +68,12 @@ class Demo:
         return self.process.returncode
 
 
+def processor_seconds(pid: int) -> float:
+    """Its own, and its ended children's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def children_of(pid: int) -> set[int]:
     return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
@@ -114,13 +120,19 @@ def test_ctrl_c_during_the_setting_up_stops_at_once(var):
 
 
 def test_a_second_start_takes_seconds(var):
+    if not (var / "demo.json").exists():  # this test alone
+        first = Demo(var, "--port", "0")
+        first.wait_until_served()
+        first.stop(signal.SIGTERM)
     started = time.monotonic()
     demo = Demo(var, "--port", "0")
     demo.wait_until_served()
     took = time.monotonic() - started
+    worked = sum(processor_seconds(pid) for pid in {demo.process.pid} | demo.family())
     demo.stop(signal.SIGTERM)
 
-    assert took < 120  # a hang shows, not the speed: it takes 2 to 5 on a machine that does nothing else
+    assert worked < 8  # of all its processes, the database's too: on a quiet machine it cannot take longer
+    assert took < 60  # nor does it wait for anything; here others may be at work
 
 
 def test_what_dies_is_started_again(var):
