@@ -15,13 +15,23 @@ from django.db import transaction
 from django.utils import timezone
 
 from evalhub.accounts.tenancy import normal_external_id
-from evalhub.database.copying import copy_rows, json_text
+from evalhub.database.copying import copy_rows, copying, json_text
 from evalhub.database.ids import new_id
 from results.models import Evaluation, Outcome, TestResult
 from results.models.results import text_of
-from results.outcomes import standing_of
+from results.outcomes import Standing, standing_of
 from results.records import Judgement, ResultRecord
-from results.tallies import Counted, RollupKey, RollupShift, Shift, counts_in_rollup, shift_locked_run, shift_rollups
+from results.tallies import (
+    Cell,
+    Counted,
+    RollupKey,
+    RollupShift,
+    Shift,
+    cells_of,
+    counts_in_rollup,
+    shift_locked_run,
+    shift_rollups,
+)
 from runs.cases import CaseSpec, ensure_cases
 from runs.evaluators import EvaluatorSpec, ensure_evaluators, fitting_name
 from runs.models import Case, Evaluator, TestRun, Variant
@@ -75,67 +85,76 @@ class _Desk:
         self.variants = self._find_variants()
 
     def record(self) -> list[Recorded]:
-        known, taken = self._find_known()
-        used_cases = {case_id for case_id, _, _ in taken}
+        known, taken, cells = self._find_known()
         answers: list[Recorded] = []
-        results: list[tuple[Any, ...]] = []
         steps: list[tuple[Any, ...]] = []
-        evaluations: list[tuple[Any, ...]] = []
+        evaluations: list[EvaluationRow] = []
         shifts: list[Shift] = []
         rollups: dict[RollupKey, RollupShift] = defaultdict(RollupShift.empty)
         position = self.run.last_position
-        for index, record in enumerate(self.batch):
-            case = self.cases[index]
-            external_id = normal_external_id(record.external_id) if record.external_id else None
-            variant_id = self._variant_of(index, record)
-            identity = (case.pk, variant_id, record.repetition) if case else None
-            before = known.get(external_id) if external_id else known.get(identity) if identity else None
-            if before is not None:
-                answers.append(Recorded(before[0], before[1], created=False))
-                continue
-            repetition = record.repetition
-            if case and external_id:
-                while (case.pk, variant_id, repetition) in taken:
-                    repetition += 1
-            result_id = new_id()
-            position += 1
-            rows = [self._evaluation(index, result_id, judgement) for judgement in record.evaluations]
-            _number_repeats(rows)
-            standing = standing_of(
-                reported=record.reported_outcome,
-                errored=bool(record.error or record.error_code),
-                rows=[row for row in rows if row.is_current],
-            )
-            for row in rows:
-                row.outcome = standing.outcome
-                if row.evaluator_id is not None and row.source == Evaluation.Source.MACHINE and row.turn is None:
-                    row.effective = standing.corrections.get(row.evaluator_id, row.passed)
-                else:
-                    row.effective = row.passed
-                if row.is_current and counts_in_rollup(row, self.human_evaluators):
-                    assert row.evaluator_id is not None
-                    rollups[variant_id, row.evaluator_id].add(row.state, row.value, row.passed, row.effective)
-                evaluations.append(_evaluation_values(row))
-            steps += [self._step(result_id, n, step) for n, step in enumerate(record.steps, 1)]
-            counted, values = self._result(
-                result_id, position, record, case, external_id, variant_id, repetition, standing
-            )
-            results.append(values)
-            shifts.append(Shift(case.pk if case else None, None, counted))
-            answer = Recorded(result_id, external_id or str(result_id), created=True)
-            answers.append(answer)
-            if external_id:
-                known[external_id] = (result_id, answer.public_id)
-            if case:
-                taken.add((case.pk, variant_id, repetition))
-                known.setdefault((case.pk, variant_id, repetition), (result_id, answer.public_id))
-        if results:
-            shift_locked_run(self.run, shifts, used_cases=used_cases, last_position=position)
-            copy_rows("results_testresult", RESULT_COLUMNS, results)
+        with copying("results_testresult", RESULT_COLUMNS) as append:
+            for index, record in enumerate(self.batch):
+                case = self.cases[index]
+                external_id = normal_external_id(record.external_id) if record.external_id else None
+                variant_id = self._variant_of(index, record)
+                identity = (case.pk, variant_id, record.repetition) if case else None
+                before = known.get(external_id) if external_id else known.get(identity) if identity else None
+                if before is not None:
+                    answers.append(Recorded(before[0], before[1], created=False))
+                    continue
+                repetition = record.repetition
+                if case and external_id:
+                    while (case.pk, variant_id, repetition) in taken:
+                        repetition += 1
+                result_id = new_id()
+                position += 1
+                rows = [self._evaluation(index, result_id, judgement) for judgement in record.evaluations]
+                standing = self._judge(rows, record, variant_id, rollups)
+                evaluations += rows
+                steps += [self._step(result_id, n, step) for n, step in enumerate(record.steps, 1)]
+                counted, values = self._result(
+                    result_id, position, record, case, external_id, variant_id, repetition, standing
+                )
+                append(values)
+                shifts.append(Shift(case.pk if case else None, None, counted))
+                answer = Recorded(result_id, external_id or str(result_id), created=True)
+                answers.append(answer)
+                if external_id:
+                    known[external_id] = (result_id, answer.public_id)
+                if case:
+                    taken.add((case.pk, variant_id, repetition))
+                    known.setdefault((case.pk, variant_id, repetition), (result_id, answer.public_id))
+        if shifts:
+            shift_locked_run(self.run, shifts, cells=cells, last_position=position)
             copy_rows("results_step", STEP_COLUMNS, steps)
-            copy_rows("results_evaluation", EVALUATION_COLUMNS, evaluations)
+            copy_rows("results_evaluation", EVALUATION_COLUMNS, map(_evaluation_values, evaluations))
             shift_rollups(self.run, rollups)
         return answers
+
+    def _judge(
+        self,
+        rows: Sequence[EvaluationRow],
+        record: ResultRecord,
+        variant_id: UUID | None,
+        rollups: dict[RollupKey, RollupShift],
+    ) -> Standing:
+        """What a new result's evaluations make of it, written onto them and added to the rollups."""
+        _number_repeats(rows)
+        standing = standing_of(
+            reported=record.reported_outcome,
+            errored=bool(record.error or record.error_code),
+            rows=[row for row in rows if row.is_current],
+        )
+        for row in rows:
+            row.outcome = standing.outcome
+            if row.evaluator_id is not None and row.source == Evaluation.Source.MACHINE and row.turn is None:
+                row.effective = standing.corrections.get(row.evaluator_id, row.passed)
+            else:
+                row.effective = row.passed
+            if row.is_current and counts_in_rollup(row, self.human_evaluators):
+                assert row.evaluator_id is not None
+                rollups[variant_id, row.evaluator_id].add(row.state, row.value, row.passed, row.effective)
+        return standing
 
     # --- what the batch refers to -------------------------------------------------------------------------------------
 
@@ -144,7 +163,9 @@ class _Desk:
         test_set = self.run.configuration.test_set if self.run.configuration and specs else None
         described = ensure_cases(self.run.project, specs, test_set=test_set) if specs else {}
         ids = {record.case for record in self.batch if isinstance(record.case, UUID)}
-        by_id = {case.pk: case for case in Case.objects.filter(organization_id=self.run.organization_id, pk__in=ids)}
+        by_id = {
+            case.pk: case for case in Case.objects.filter(organization_id=self.run.organization_id, pk__among=list(ids))
+        }
         found: list[Case | None] = []
         for index, record in enumerate(self.batch):
             if record.case is None:
@@ -187,13 +208,16 @@ class _Desk:
             raise RecordingError(index, "variant", f"The run has no variant at position {record.variant}.")
         return self.variants[record.variant].pk
 
-    def _find_known(self) -> tuple[dict[Any, tuple[UUID, str]], set[Identity]]:
-        """Results that the batch may mean: by external id (anywhere in the organisation) and by identity in the run."""
+    def _find_known(self) -> tuple[dict[Any, tuple[UUID, str]], set[Identity], dict[UUID, Cell]]:
+        """Results that the batch may mean: by external id (anywhere in the organisation) and by identity in the run.
+
+        And what its cases have in the run already.
+        """
         external_ids = {normal_external_id(record.external_id) for record in self.batch if record.external_id}
         known: dict[Any, tuple[UUID, str]] = {}
         if external_ids:
             rows = TestResult.objects.filter(
-                organization_id=self.run.organization_id, external_id__in=external_ids, deleted_at__isnull=True
+                organization_id=self.run.organization_id, external_id__among=list(external_ids), deleted_at__isnull=True
             ).values_list("external_id", "pk", "run_id")
             for external_id, pk, run_id in rows:
                 if run_id != self.run.pk:
@@ -205,15 +229,17 @@ class _Desk:
                     raise RecordingError(index, "id", "This id belongs to a result of another run.")
                 known[external_id] = (pk, str(external_id))
         taken: set[Identity] = set()
+        outcomes: list[tuple[UUID, str]] = []
         case_ids = {case.pk for case in self.cases if case}
         if self.run.result_count and case_ids:
             rows_of_cases = TestResult.objects.filter(
-                run=self.run, case_id__in=case_ids, deleted_at__isnull=True
-            ).values_list("case_id", "variant_id", "repetition", "pk", "external_id")
-            for case_id, variant_id, repetition, pk, own_id in rows_of_cases:
+                run=self.run, case_id__among=list(case_ids), deleted_at__isnull=True
+            ).values_list("case_id", "variant_id", "repetition", "pk", "external_id", "outcome")
+            for case_id, variant_id, repetition, pk, own_id, outcome in rows_of_cases:
+                outcomes.append((case_id, outcome))
                 taken.add((case_id, variant_id, repetition))
                 known[case_id, variant_id, repetition] = (pk, own_id or str(pk))
-        return known, taken
+        return known, taken, cells_of(outcomes)
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
@@ -226,7 +252,7 @@ class _Desk:
         external_id: str | None,
         variant_id: UUID | None,
         repetition: int,
-        standing: Any,
+        standing: Standing,
     ) -> tuple[Counted, tuple[Any, ...]]:
         inputs = record.inputs or (case.inputs if case else {})
         expected = record.expected if record.expected is not None or case is None else case.expected

@@ -6,7 +6,7 @@ Every writer says what a result counted before and counts now; the differences a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,8 @@ from evalhub.database.writing import update_rows
 from results.models import Evaluation, Outcome, Rollup, TestResult
 from runs.models import TestRun
 from runs.rates import clustered_wilson
+
+type Cell = tuple[int, int, int]  # a case's results in a run: how many, how many of them judged, how many passed
 
 COUNTERS = (
     "result_count",
@@ -108,13 +110,13 @@ def shift_run(run_id: UUID, shifts: Sequence[Shift], **fields: Any) -> TestRun:
 
 
 def shift_locked_run(
-    run: TestRun, shifts: Sequence[Shift], *, used_cases: Collection[UUID] | None = None, **fields: Any
+    run: TestRun, shifts: Sequence[Shift], *, cells: Mapping[UUID, Cell] | None = None, **fields: Any
 ) -> TestRun:
-    """As ``shift_run``. ``used_cases``: those that have results in the run already, where the caller knows."""
+    """As ``shift_run``. ``cells``: what the cases had in the run before, where the caller knows."""
     changed = [shift for shift in shifts if shift.before != shift.after]
     if not changed and not fields:
         return run
-    clusters = _cluster_shift(run, changed, used_cases)
+    clusters = _cluster_shift(run, changed, cells)
     totals: dict[str, float] = defaultdict(float)
     for shift in changed:
         for counted, sign in ((shift.before, -1), (shift.after, 1)):
@@ -171,7 +173,7 @@ def _add(totals: dict[str, float], counted: Counted, sign: int) -> None:
 
 
 def _cluster_shift(
-    run: TestRun, shifts: Sequence[Shift], used_cases: Collection[UUID] | None
+    run: TestRun, shifts: Sequence[Shift], cells: Mapping[UUID, Cell] | None
 ) -> tuple[int, int, int, int, int]:
     """Changes of (cases, judged cases, sum j^2, sum jp, sum p^2); a result without a case is a case of its own."""
     delta = [0, 0, 0, 0, 0]
@@ -181,11 +183,10 @@ def _cluster_shift(
             _move_cluster(delta, _cell(shift.before), _cell(shift.after))
         else:
             by_case[shift.case_id].append(shift)
-    # While no case has two results, each result is its own cluster before and after, and no query is needed.
-    used = by_case if used_cases is None else {pk: by_case[pk] for pk in by_case.keys() & set(used_cases)}
-    shared = _cells_of_cases(run, used) if run.result_count and used else {}
+    if cells is None:
+        cells = _cells_of_cases(run, by_case) if run.result_count and by_case else {}
     for case_id, members in by_case.items():
-        before = shared.get(case_id, (0, 0, 0))
+        before = cells.get(case_id, (0, 0, 0))
         after = list(before)
         for shift in members:
             for cell, sign in ((_cell(shift.before), -1), (_cell(shift.after), 1)):
@@ -195,7 +196,8 @@ def _cluster_shift(
     return delta[0], delta[1], delta[2], delta[3], delta[4]
 
 
-def _cells_of_cases(run: TestRun, by_case: dict[UUID, list[Shift]]) -> dict[UUID, tuple[int, int, int]]:
+def _cells_of_cases(run: TestRun, by_case: dict[UUID, list[Shift]]) -> dict[UUID, Cell]:
+    # While no case has two results, each result is its own cluster before and after, and no query is needed.
     if run.case_count == run.result_count and all(shift.before for members in by_case.values() for shift in members):
         return {case_id: _cell(members[0].before) for case_id, members in by_case.items()}
     rows = (
@@ -211,15 +213,27 @@ def _cells_of_cases(run: TestRun, by_case: dict[UUID, list[Shift]]) -> dict[UUID
     return {case_id: (n, judged, ok) for case_id, n, judged, ok in rows}
 
 
-def _cell(counted: Counted | None) -> tuple[int, int, int]:
-    """(results, judged, passed) of one result."""
-    if counted is None:
-        return 0, 0, 0
-    ok = counted.outcome == Outcome.PASSED
-    return 1, int(ok or counted.outcome == Outcome.FAILED), int(ok)
+def _cell(counted: Counted | None) -> Cell:
+    return (0, 0, 0) if counted is None else cell_of(counted.outcome)
 
 
-def _move_cluster(delta: list[int], before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
+def cell_of(outcome: str) -> Cell:
+    """What one result adds to its case's cell."""
+    ok = outcome == Outcome.PASSED
+    return 1, int(ok or outcome == Outcome.FAILED), int(ok)
+
+
+def cells_of(outcomes: Iterable[tuple[UUID, str]]) -> dict[UUID, Cell]:
+    """From (case, outcome) of each result."""
+    cells: dict[UUID, Cell] = {}
+    for case_id, outcome in outcomes:
+        n, judged, ok = cells.get(case_id, (0, 0, 0))
+        more = cell_of(outcome)
+        cells[case_id] = n + more[0], judged + more[1], ok + more[2]
+    return cells
+
+
+def _move_cluster(delta: list[int], before: Cell, after: Cell) -> None:
     for (n, judged, ok), sign in ((before, -1), (after, 1)):
         delta[0] += sign * (n > 0)
         delta[1] += sign * (judged > 0)

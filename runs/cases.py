@@ -291,7 +291,7 @@ def _copy_cases(cases: Sequence[Case]) -> None:
 
 def _cases_by_external_id(project: Project, wanted: Iterable[str]) -> dict[str, Case]:
     cases = Case.objects.filter(
-        organization_id=project.organization_id, external_id__in=list(wanted), deleted_at__isnull=True
+        organization_id=project.organization_id, external_id__among=list(wanted), deleted_at__isnull=True
     )
     return {case.external_id or "": case for case in cases.defer("metadata", "attributes", "plan")}
 

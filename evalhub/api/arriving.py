@@ -309,7 +309,7 @@ def find_cases(
     rows: dict[object, tuple[UUID, UUID]] = {}
     if named:
         ids = {parse_uuid(ident) for ident in named.values()} - {None}
-        wanted = Q(external_id__in=set(named.values())) | Q(pk__in=ids)
+        wanted = Q(external_id__among=list({*named.values()})) | Q(pk__among=list(ids))
         for pk, external_id, project_id in (
             Case.objects.visible_to(actor).filter(wanted).values_list("pk", "external_id", "project_id")
         ):

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import orjson
 from django.db import connection
 
+type Append = Callable[[Sequence[Any]], None]
 
-def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Append rows of plain values (JSON columns as text from ``json_text``); the database's constraints hold."""
-    rows = list(rows)
-    if not rows:
-        return
+
+@contextmanager
+def copying(table: str, columns: Sequence[str]) -> Iterator[Append]:
+    """Append rows of plain values (JSON columns as text from ``json_text``); the database's constraints hold.
+
+    PostgreSQL takes them in while the next ones are made. Nothing else can be asked of it inside.
+    """
     statement = f"COPY {table} ({', '.join(f'"{name}"' for name in columns)}) FROM STDIN"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
+        yield copy.write_row
+
+
+def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """All of ``rows``, which may be made one by one; without any there is nothing to ask."""
+    waiting = iter(rows)
+    first = next(waiting, None)
+    if first is None:
+        return
+    with copying(table, columns) as append:
+        for row in chain((first,), waiting):
+            append(row)
 
 
 def json_text(value: Any) -> str:

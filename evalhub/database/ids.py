@@ -1,6 +1,7 @@
 """Primary keys: UUIDs ordered by time, with version digit 4."""
 
-import secrets
+import os
+import random
 import threading
 import time
 from datetime import datetime
@@ -13,6 +14,8 @@ _LOW = (1 << 62) - 1
 
 _lock = threading.Lock()
 _last = (0, 0)
+_dice = random.Random()  # noqa: S311 - ids are no secrets; asking the system for bits costs a call each
+os.register_at_fork(after_in_child=_dice.seed)
 
 
 def first_id_since(moment: datetime) -> UUID:
@@ -29,8 +32,8 @@ def new_id() -> UUID:
     with _lock:
         milliseconds = max(time.time_ns() // 1_000_000, _last[0])
         if milliseconds == _last[0]:
-            random = _last[1] + 1 + secrets.randbits(32)
+            bits = _last[1] + 1 + _dice.getrandbits(32)
         else:
-            random = secrets.randbits(_RANDOM_BITS - 1)  # room to grow
-        _last = milliseconds, random
-    return UUID(int=(milliseconds << 80) | _VERSION_4 | (random >> 62) << 64 | _VARIANT | (random & _LOW))
+            bits = _dice.getrandbits(_RANDOM_BITS - 1)  # room to grow
+        _last = milliseconds, bits
+    return UUID(int=(milliseconds << 80) | _VERSION_4 | (bits >> 62) << 64 | _VARIANT | (bits & _LOW))
