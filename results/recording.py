@@ -163,9 +163,8 @@ class _Desk:
         test_set = self.run.configuration.test_set if self.run.configuration and specs else None
         described = ensure_cases(self.run.project, specs, test_set=test_set) if specs else {}
         ids = {record.case for record in self.batch if isinstance(record.case, UUID)}
-        by_id = {
-            case.pk: case for case in Case.objects.filter(organization_id=self.run.organization_id, pk__among=list(ids))
-        }
+        of_ours = Case.objects.filter(organization_id=self.run.organization_id, pk__among=list(ids)) if ids else ()
+        by_id = {case.pk: case for case in of_ours}
         found: list[Case | None] = []
         for index, record in enumerate(self.batch):
             if record.case is None:

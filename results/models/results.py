@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Case as OneOf
 from django.db.models import F, Q, When
 
+from evalhub.accounts.models import Organization
 from evalhub.accounts.tenancy import Deletable, DeletableQuerySet, Named, Tenant, TenantQuerySet
 from evalhub.database.fields import ChoiceField
 from evalhub.web import json
@@ -56,7 +57,13 @@ class TestResult(Deletable):
         CONFLICT = "conflict", "Conflict"
 
     deleted_paths = ("deleted_at", "run__deleted_at", "run__project__deleted_at")
-    run = models.ForeignKey(TestRun, on_delete=models.CASCADE, related_name="results", db_index=False)
+    # One key (run, organization) of the run: a result cannot be in another organisation than its run.
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    run = models.ForeignKey(
+        TestRun, on_delete=models.CASCADE, related_name="results", db_index=False, db_constraint=False
+    )
     case = models.ForeignKey(
         Case, null=True, blank=True, on_delete=models.SET_NULL, related_name="results", db_index=False
     )
@@ -127,6 +134,7 @@ class TestResult(Deletable):
         ]
         constraints = [
             *Deletable.Meta.constraints,
+            models.UniqueConstraint(fields=["id", "run", "organization"], name="result_with_its_run"),
             models.UniqueConstraint(
                 fields=["run", "case", "variant", "repetition"],
                 condition=Q(case__isnull=False, deleted_at__isnull=True),
@@ -236,8 +244,16 @@ class Evaluation(Tenant):
         ERROR = "error", "Error"
 
     deleted_paths = ("result__deleted_at", "result__run__deleted_at", "result__run__project__deleted_at")
-    run = models.ForeignKey(TestRun, on_delete=models.CASCADE, related_name="evaluations", db_index=False)
-    result = models.ForeignKey(TestResult, on_delete=models.CASCADE, related_name="evaluations", db_index=False)
+    # One key (result, run, organization) of the result: what is repeated here cannot differ.
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    run = models.ForeignKey(
+        TestRun, on_delete=models.CASCADE, related_name="evaluations", db_index=False, db_constraint=False
+    )
+    result = models.ForeignKey(
+        TestResult, on_delete=models.CASCADE, related_name="evaluations", db_index=False, db_constraint=False
+    )
     evaluator = models.ForeignKey(
         Evaluator, null=True, blank=True, on_delete=models.PROTECT, related_name="evaluations"
     )

@@ -198,6 +198,7 @@ class TestRun(Deletable):
         constraints = [
             *Deletable.Meta.constraints,
             models.UniqueConstraint(fields=["project", "number"], name="run_number_once"),
+            models.UniqueConstraint(fields=["id", "organization"], name="run_with_its_organization"),
             models.UniqueConstraint(
                 fields=["project", "configuration", "kind", "day"],
                 condition=~Q(kind="test") & Q(deleted_at__isnull=True),

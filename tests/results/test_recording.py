@@ -184,6 +184,25 @@ def test_evaluators_with_endless_names_are_kept_apart_and_found_again():
     assert {len(name) for name in Evaluation.objects.values_list("evaluator__name", flat=True)} == {200}
 
 
+@pytest.mark.parametrize("column", ["run_id", "organization_id"])
+def test_what_an_evaluation_repeats_of_its_result_cannot_differ(column):
+    run, other = make_run(), make_run(make_project())
+    make_result(run, evaluations=[Judgement(evaluator="tone", value=1.0)])
+    elsewhere = {"run_id": other.pk, "organization_id": other.organization_id}[column]
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Evaluation.objects.filter(run=run).update(**{column: elsewhere})
+        connection.check_constraints()
+
+
+def test_a_result_cannot_be_in_another_organisation_than_its_run():
+    result, other = make_result(), make_run(make_project())
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        TestResult.objects.filter(pk=result.pk).update(organization=other.organization_id)
+        connection.check_constraints()
+
+
 def test_all_stored_numbers_are_what_the_rows_say():
     run = make_run()
     case = make_case(run.project).pk
