@@ -31,6 +31,7 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 Ask = Callable[..., Any]
+NOWHERE, OWN = "11111111-2222-4333-8444-555555555555", "0b8f4c12-1d5e-4f60-8a7b-0c1d2e3f4051"
 
 
 @pytest.fixture(autouse=True)
@@ -199,6 +200,40 @@ def test_values_are_texts_that_lose_nothing(organization: Organization, ask: Ask
 
     assert for_node["runs"][0]["evaluations"][0]["evalValue"] == said
     assert for_python["runs"][0]["evaluations"][0]["evalValue"] == value
+
+
+def test_a_pipeline_id_is_never_passed_over_for_a_slug(organization: Organization, ask: Ask) -> None:
+    project = make_project(organization)
+    named = {"pipelineId": NOWHERE, "pipelineSlug": project.slug}
+
+    answers = [
+        ask("GET", f"v1/test-case?pipelineId={NOWHERE}&pipelineSlug={project.slug}")[0],
+        ask("GET", f"v2/evaluators?pipelineId={NOWHERE}&pipelineSlug={project.slug}")[0],
+        ask("POST", "v1/test-result-simple", {**named, "testRuns": []})[0],
+        ask("POST", "v2/datasets", {**named, "name": "x"})[0],
+    ]
+
+    assert answers == [404, 404, 400, 400]
+
+
+def test_two_runs_with_one_id_are_refused(organization: Organization, ask: Ask) -> None:
+    project = make_project(organization)
+    items = [{"id": ident, "name": "x", "inputs": {}} for ident in (OWN, OWN.upper())]
+
+    answer = ask("POST", "v1/test-result-simple", {"pipelineSlug": project.slug, "testRuns": items})
+
+    assert answer == (400, {"message": "testRuns[1].id is the id of two items.", "errors": []})
+    assert not TestRun.objects.exists()
+
+
+def test_a_production_call_with_the_id_of_a_test_is_refused(organization: Organization, ask: Ask) -> None:
+    project = make_project(organization)
+    item = {"id": OWN, "name": "x", "inputs": {}}
+    ask("POST", "v1/test-result-simple", {"pipelineSlug": project.slug, "testRuns": [item]})
+
+    answer = ask("POST", "v1/run", {"id": OWN, "slug": project.slug, "stepRuns": []})
+
+    assert answer == (400, {"message": "id: This id belongs to a result of another run.", "errors": []})
 
 
 def test_hidden_runs_are_no_test_results(organization: Organization, ask: Ask) -> None:

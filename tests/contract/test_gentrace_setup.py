@@ -105,8 +105,9 @@ def test_a_deep_filter_can_exclude_and_ignore_case(hub: Hub, js: RealClient) -> 
     without = js.call("v2.v2PipelinesGet", None, {"contains": "exclusive", "notIn": [project["slug"]]})["data"]
     insensitive = js.call("v2.v2PipelinesGet", None, {"startsWith": "EXCLUSIVE", "mode": "insensitive"})["data"]
 
+    named = js.call("v2.v2PipelinesGet", None, {"in": ["EXCLUSIVE-ONE", "None"], "mode": "insensitive"})["data"]
     assert without == []
-    assert [one["slug"] for one in insensitive] == [project["slug"]]
+    assert [one["slug"] for one in insensitive] == [one["slug"] for one in named] == [project["slug"]]
 
 
 def test_a_folder_of_the_console_holds_folders_and_pipelines(hub: Hub, js: RealClient, py: RealClient) -> None:

@@ -24,6 +24,8 @@ def deep_filters(query: Query, name: str, *, keyed: bool = False) -> Iterator[Co
     """The conditions on ``name``; ``keyed`` ones name a key first, which may hold dots itself."""
     for parameter, values in query:
         bracketed = _BRACKETS.fullmatch(parameter)
+        if parameter.startswith(f"{name}[") and bracketed is None:
+            raise Refusal(f"{parameter[:80]} is no filter: its brackets hold nothing, or do not close.")
         parts = [bracketed[1], *bracketed[2][1:-1].split("][")] if bracketed else parameter.split(".")
         if parts[0] != name or len(parts) == 1:
             continue
@@ -45,7 +47,8 @@ def slug_filter(query: Query) -> Q:
             insensitive = mode == "insensitive" and lookup != "icontains"
             wanted &= Q(**{f"slug__{'i' * insensitive}{lookup}": values[-1]})
         elif operator in ("in", "notIn"):
-            named = Q(slug__in=values)
+            exact = "iexact" if mode == "insensitive" else "exact"
+            named = Q(*(Q(**{f"slug__{exact}": value}) for value in values), _connector=Q.OR)
             wanted &= named if operator == "in" else ~named
         elif operator != "mode":
             raise Refusal("slug takes contains, search, startsWith, endsWith, in, notIn and mode.")

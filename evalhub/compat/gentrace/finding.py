@@ -62,13 +62,13 @@ def run_asked_for(call: Call, parameter: str) -> TestRun:
 
 
 def pipeline_by(call: Call, *, ident: str = "", slug: str = "", status: int = 404) -> Project:
-    """By id, else by slug; Node may put the id where the slug belongs."""
+    """By id; where none is named by slug, and Node may put the id there."""
     projects = Project.objects.visible_to(call.actor)
     named = ident or slug
     if not named:
         raise Refusal("Say which pipeline: pipelineId or pipelineSlug is missing.")
     found = projects.with_id(named).first() if ident or parse_uuid(named) else None
-    if found is None and slug:
+    if found is None and not ident:
         found = projects.filter(slug=slug).first()
     if found is None:
         raise Refusal(f"There is no pipeline “{named[:80]}”.", status)

@@ -29,7 +29,7 @@ from evalhub.compat.gentrace.reading import (
 from evalhub.web.json import dumps
 from results.awaiting import expect_judgements
 from results.models import Evaluation, TestResult
-from results.recording import record_results
+from results.recording import RecordingError, record_results
 from results.records import Judgement, ResultRecord
 from results.settling import Settlement, settlement
 from runs.cases import CaseSpec, ensure_cases, golden_set
@@ -75,6 +75,13 @@ def results_in(body: Body) -> list[Body]:
     items = body.items("testRuns", required=True)
     if len(items) > MOST:
         raise Refusal(f"testRuns holds {len(items):,} items; send at most {MOST:,} at once.")
+    seen: set[UUID] = set()
+    for item in items:
+        ident = item.uuid("id")
+        if ident in seen:
+            raise Refusal(f"{item.named('id')} is the id of two items.")
+        if ident is not None:
+            seen.add(ident)
     return items
 
 
@@ -212,7 +219,10 @@ def record_production(call: Call, project: Project, body: Body) -> TestResult:
     sent_before = known.first()  # yesterday's, sent once more today
     if sent_before is not None:
         return sent_before
-    (recorded,) = record_results(_production_run(call, project), [record], via=TestRun.Via.GENTRACE)
+    try:
+        (recorded,) = record_results(_production_run(call, project), [record], via=TestRun.Via.GENTRACE)
+    except RecordingError as error:
+        raise Refusal(f"{error.field}: {error.message}") from None
     return TestResult.objects.get(pk=recorded.id)
 
 

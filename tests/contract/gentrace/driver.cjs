@@ -8,6 +8,20 @@ const { File } = load("@web-std/file");
 
 const answer = (test, output) => ({ value: output, asked: test });
 
+class Shouting extends g.GentracePlugin {
+  constructor(config) {
+    super();
+    this.config = config;
+  }
+  getConfig() {
+    return this.config;
+  }
+  advanced({ pipelineRun }) {
+    const { mark } = this.config;
+    return { shout: (said) => pipelineRun.measure((text) => text.toUpperCase() + mark, [said], { providerName: "shouting" }) };
+  }
+}
+
 // Functions whose arguments do not travel as JSON: they get what travels, and what a user's code would do is in here.
 const own = {
   init(values) {
@@ -63,6 +77,11 @@ const own = {
     const run = pipeline.start();
     run.checkpoint({ inputs: { a: 1 }, outputs: { b: 2 } });
     return { ...(await g.PipelineRun.submitFromJson(run.toJson(), { waitForServer: true })), id: run.getId() };
+  },
+  async plugin(slug) {
+    const run = new g.Pipeline({ slug, plugins: { loud: new Shouting({ mark: "!" }) } }).start();
+    await run.loud.shout("hi");
+    return { ...(await run.submit({ waitForServer: true })), id: run.getId() };
   },
   uploadBuffer: (name, text) => g.uploadBuffer(name, Buffer.from(text)),
   uploadFile: (name, text) => g.uploadFile(new File([text], name, { type: "text/html" })),

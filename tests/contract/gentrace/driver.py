@@ -126,6 +126,29 @@ def started(slug, previous):
     return run
 
 
+def openai(slug, url):
+    """The ids of the production calls that the SDK's own OpenAI reports, by what was asked of it."""
+    gentrace.configure_openai()
+    options = {"api_key": "none", "base_url": url}
+    client, known = gentrace.OpenAI(**options), {"model": "m", "pipeline_slug": slug}
+    template = {"contentTemplate": "Hi {{name}}", "contentInputs": {"name": "Ann"}}
+    asked = {"messages": [{"role": "user", **template}], **known}
+    told = {"prompt_template": "Hi {{name}}", "prompt_inputs": {"name": "Ann"}}
+    ids = {
+        "completion": client.completions.create(**told, **known).pipelineRunId,
+        "embedding": client.embeddings.create(input="hi", **known).pipelineRunId,
+        "stream": [part.pipelineRunId for part in client.chat.completions.create(**asked, stream=True)].pop(),
+        "async": asyncio.run(gentrace.AsyncOpenAI(**options).chat.completions.create(**asked)).pipelineRunId,
+    }
+    pipeline = gentrace.Pipeline(slug, openai_config=options)
+    pipeline.setup()
+    run = pipeline.start()
+    run.get_openai().embeddings.create(model="m", input="hi")
+    ids["pipeline"] = run.submit(wait_for_server=True)["pipelineRunId"]
+    gentrace.flush()
+    return plain(ids)
+
+
 def upload_file(name, text):
     path = os.path.join(os.environ["HOME"], name)
     with open(path, "w") as file:
@@ -142,6 +165,7 @@ OWN = {
     "runners": runners,
     "production": production,
     "production_async": production_async,
+    "openai": openai,
     "upload_file": upload_file,
     "upload_bytes": lambda name, text: gentrace.upload_bytes(name, text.encode()),
     "upload_without_a_name": lambda: gentrace.upload_file(b"hello \x00\xff"),
