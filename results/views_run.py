@@ -331,7 +331,9 @@ def complete(rows: list[dict[str, Any]], names: Mapping[UUID, str], chosen: Eval
         if chosen is not None:
             row["score_shown"] = score_in(found.get(chosen.pk))
         row["title"] = (row["name"] or row["input_start"] or "Result")[:TITLE]
-        row["reviewers"] = [face(person["id"], person["name"]) for person in reviewers.get(row["id"], [])[:3]]
+        people = reviewers.get(row["id"], [])
+        row["reviewers"] = [face(person["id"], person["name"]) for person in people[:2]]
+        row["more_reviewers"] = max(len(people) - 2, 0)
         for name in ("input_start", "output_start"):
             row[name] += "…" if len(row[name]) == SHOWN else ""
         row["number"] = row["case__number"] or row["position"]
@@ -768,12 +770,16 @@ def import_of(run: TestRun) -> Import | None:
     return Import.objects.filter(named, organization_id=run.organization_id).order_by("-id").first()
 
 
+SIDES: Final = ("declared", "imported")
+
+
 def checks_of(run: TestRun, imported: Import | None) -> list[dict[str, Any]]:
     """The totals that the file states itself: name, declared, imported, agrees."""
     report = imported.report if imported else {}
     for entry in report.get("runs", []) if isinstance(report, dict) else []:
         if isinstance(entry, dict) and entry.get("run") == str(run.pk):
-            return [check for check in entry.get("checks", []) if isinstance(check, dict)]
+            checks = [check for check in entry.get("checks", []) if isinstance(check, dict)]
+            return [{**check, **{key: formats.exact(check.get(key)) for key in SIDES}} for check in checks]
     return []
 
 

@@ -26,6 +26,7 @@ from evalhub.importers.uploading import (
     start,
     table_of,
 )
+from evalhub.web import formats
 from evalhub.web.errors import Refused
 from evalhub.web.pages import fragment_target, go_to, render_page, say, wants_fragment
 from evalhub.web.paging import Order, read_page
@@ -160,7 +161,9 @@ def told(entry: Import) -> dict[str, Any]:
     for one in entry.report.get("runs", []):
         checks = sorted(one.get("checks", []), key=lambda check: bool(check.get("agrees")))
         off = sum(not check.get("agrees") for check in checks)
-        checks = [{**check, **{key: figure(check.get(key)) for key in ("declared", "imported")}} for check in checks]
+        checks = [
+            {**check, **{key: formats.exact(check.get(key)) for key in ("declared", "imported")}} for check in checks
+        ]
         runs.append({**one, "checks": checks, "off": off})
     return {
         "runs": runs,
@@ -168,10 +171,3 @@ def told(entry: Import) -> dict[str, Any]:
         "can_retry": can_start_again(entry),
         "can_discard": needs_mapping(entry) or entry.state == Import.State.FAILED,
     }
-
-
-def figure(value: Any) -> str:
-    """Counts whole, the rest with six digits: as exact as totals are compared."""
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:,.6g}"
-    return f"{int(value):,}" if isinstance(value, int | float) else ""

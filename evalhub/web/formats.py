@@ -68,6 +68,13 @@ def delta(change: Number | None) -> str:
     return NONE if change is None else f"{points(change, plus=True)} pt"
 
 
+def exact(value: object) -> str:
+    """Counts whole, the rest with six digits: as exact as totals are compared."""
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:,.6g}"
+    return f"{int(value):,}" if isinstance(value, int | float) else ""
+
+
 def score(value: Number | None) -> str:
     """0.31 · 4.6 · 87 · 0: two decimals up to one, then as many as it has, up to two."""
     if value is None:
