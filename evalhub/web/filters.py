@@ -59,8 +59,17 @@ class WordsFilter(django_filters.MultipleChoiceFilter):
         return qs.filter(**{f"{self.field_name}__{self.lookup_expr}": value})
 
 
+class ChoicesField(forms.MultipleChoiceField):
+    """Known words; an empty one is what a form sends where nothing was chosen."""
+
+    def to_python(self, value: Any) -> list[str]:
+        return [word for word in super().to_python(value) if word]
+
+
 class ChoicesFilter(django_filters.MultipleChoiceFilter):
     """Any of several known words, given by repeating the parameter; it changes nothing where none is given."""
+
+    field_class = ChoicesField
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -40,6 +40,12 @@ def run(actor):
     return make_run(make_project(actor.organization))
 
 
+def test_what_a_form_leaves_empty_asks_for_nothing(actor, run):
+    record(run, {"name": "any"})
+
+    assert found(actor, run, **dict.fromkeys(ResultFilter.base_filters.keys() - {"run"}, "")) == ["any"]
+
+
 def graded(name, value, **fields):
     return {"name": name, "evaluations": [Judgement(evaluator=GRADE, value=value)], **fields}
 

@@ -46,6 +46,14 @@ def test_archived_runs_appear_only_where_they_are_asked_for():
     assert found(actor, archived="true") == ["put away"]
 
 
+def test_what_a_form_leaves_empty_asks_for_nothing():
+    actor = make_actor()
+    make_run(make_project(actor.organization), name="any")
+
+    assert found(actor, **dict.fromkeys(RunFilter.base_filters, "")) == ["any"]
+    assert found(actor, status=["", "failed"]) == []
+
+
 def test_search_knows_name_number_branch_commit_tag_and_id():
     actor = make_actor()
     project = make_project(actor.organization)
