@@ -75,7 +75,9 @@ class LaunchForm(forms.Form):
             self.fields[name] = choose(rows, required=False, empty_label="All")
         prompts = Prompt.objects.visible_to(actor).filter(**of_cases).distinct().order_by("-id")
         ids = list(prompts.values_list("pk", flat=True)[:MOST_PROMPTS])
-        self.fields["prompt"] = choose(Prompt.objects.filter(pk__in=ids), required=False, empty_label="All")
+        of_configuration = [configuration.prompt_id] if configuration.prompt_id else []
+        known = Prompt.objects.filter(pk__in=[*ids, *of_configuration])
+        self.fields["prompt"] = choose(known, required=False, empty_label="All")
 
     def evaluator_rows(self) -> list[dict[str, Any]]:
         """Every evaluator that can be chosen, with the reason why EvalHub cannot apply it."""
@@ -93,6 +95,7 @@ class LaunchForm(forms.Form):
     def arguments(self) -> dict[str, Any]:
         """What the verb takes. The configuration's own evaluators are left to it: they keep their order."""
         cleaned = dict(self.cleaned_data)
+        cleaned["parameters"] = {name: cleaned[name] for name in self.NUMBERS}  # what was cleared, too
         own = evaluators_of(self.configuration)
         chosen = list(cleaned.pop("evaluators"))
         if {one.pk for one in chosen} != {one.pk for one in own}:

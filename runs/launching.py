@@ -40,6 +40,7 @@ from runs.models import (
 )
 from runs.slots import number_of, numbers_held
 
+AS_CONFIGURED: Final[Any] = object()  # where None means something else
 WORK: Final = "work_on_shard"  # the task in evalhub.worker
 SMALLEST_SHARD, LARGEST_SHARD, SHARDS_WANTED = 10, 100, 16
 MOST_RESULTS: Final = 200_000
@@ -156,9 +157,9 @@ def launch(
     evaluators: Sequence[Evaluator] | None = None,
     judge: Endpoint | None = None,
     simulator: Endpoint | None = None,
-    category: Category | None = None,
-    topic: Topic | None = None,
-    prompt: Prompt | None = None,
+    category: Category | None = AS_CONFIGURED,
+    topic: Topic | None = AS_CONFIGURED,
+    prompt: Prompt | None = AS_CONFIGURED,
     cases: Iterable[UUID] | None = None,
     repetitions: int | None = None,
     concurrency: int | None = None,
@@ -169,7 +170,8 @@ def launch(
 ) -> TestRun:
     """A run of the configuration that workers fill: its plan is frozen now, whatever changes later.
 
-    What is given replaces what the configuration says, for this run. ``cases`` keeps only those of the test set.
+    What is given replaces what the configuration says, for this run; a filter of None asks all, a parameter of None
+    is the usual one. ``cases`` keeps only those of the test set.
     ``judge`` and ``simulator`` are models for evaluators that name none, and for the users of conversations.
     Raises CannotLaunch with a sentence.
     """
@@ -189,10 +191,10 @@ def launch(
         given, repetitions=repetitions, concurrency=concurrency, timeout=timeout, retry_count=retry_count
     )
     filters = {
-        "category": category or configuration.category,
-        "topic": topic or configuration.topic,
-        "prompt": prompt or configuration.prompt,
+        word: getattr(configuration, word) if row is AS_CONFIGURED else row
+        for word, row in (("category", category), ("topic", topic), ("prompt", prompt))
     }
+    cases = None if cases is None else list(cases)
     planned = _planned(test_set, filters, cases)
     if not planned:
         filtered = " that pass the filters" if any(filters.values()) or cases is not None else ""
@@ -221,9 +223,13 @@ def launch(
                 "test_set": _snapshot_of_set(test_set),
                 "evaluators": chosen,
                 "evaluators_from": source,
-                "parameters": {**given, **limits.as_parameters()},
+                "parameters": {
+                    **{name: value for name, value in given.items() if value is not None},
+                    **limits.as_parameters(),
+                },
                 "filters": {word: {"id": str(row.pk), "name": str(row)} for word, row in filters.items() if row},
                 "cases": len(planned),
+                "cases_chosen": cases is not None,
                 **_models_in(judge=judge, simulator=simulator),
             },
         )
@@ -239,13 +245,9 @@ def launch_again(run: TestRun, *, by: Actor | None, via: str = TestRun.Via.PAGE,
     if configuration is None or configuration.deleted_at:
         raise CannotLaunch(f"“{run.name}” has no configuration any more, so it cannot be run again.")
     snapshot = run.snapshot if isinstance(run.snapshot, dict) else {}
-    filters = snapshot.get("filters") or {}
-    models: dict[str, Any] = {"category": Category, "topic": Topic, "prompt": Prompt}
-    kept = {
-        word: model.objects.filter(organization_id=run.organization_id, pk=filters[word]["id"]).first()
-        for word, model in models.items()
-        if word in filters
-    }
+    if cases is None and snapshot.get("cases_chosen"):
+        asked = run.shards.filter(kind=Shard.Kind.ASK).values_list("work__cases", flat=True)
+        cases = [UUID(pk) for part in asked for pk, _ in part]
     return launch(
         configuration,
         by=by,
@@ -258,7 +260,7 @@ def launch_again(run: TestRun, *, by: Actor | None, via: str = TestRun.Via.PAGE,
         simulator=_still_there(Endpoint, run, snapshot.get("simulator")),
         parameters=snapshot.get("parameters") or {},
         cases=cases,
-        **kept,
+        **_same_filters(run, snapshot),
         **{"branch": run.branch, "commit": run.commit, "reference": run, **fields},
     )
 
@@ -447,6 +449,20 @@ def _evaluators_for(
     for evaluator, shot in zip(demanded, shots, strict=True):
         shot["requirements"] = [str(row.pk) for row in evaluator.requirements.all() if row.pk in wanted]
     return shots, "requirement" if shots else ""
+
+
+def _same_filters(run: TestRun, snapshot: dict[str, Any]) -> dict[str, Any]:
+    """Those of the run, whatever its configuration says meanwhile."""
+    filters = snapshot.get("filters")
+    if not isinstance(filters, dict):
+        return {}
+    models: dict[str, Any] = {"category": Category, "topic": Topic, "prompt": Prompt}
+    found: dict[str, Any] = dict.fromkeys(models)
+    for word, shot in filters.items():
+        found[word] = models[word].objects.filter(organization_id=run.organization_id, pk=shot["id"]).first()
+        if found[word] is None:
+            raise CannotLaunch(f"“{run.name}” kept to the {word} “{shot['name']}”, which is gone: launch it anew.")
+    return found
 
 
 def _same_evaluators(run: TestRun, snapshot: dict[str, Any]) -> list[Evaluator] | None:

@@ -20,6 +20,13 @@ def test_a_run_survives_three_killed_workers():
     assert (report.kills, report.results, report.evaluations, report.status) == (3, 200, 600, "completed")
 
 
+def test_two_workers_keep_together_to_what_the_endpoint_takes():
+    report = drill(cases=200, workers=2, seconds=0.1, flaky=0.0, concurrency=6)
+
+    assert report.problems == []
+    assert (report.results, report.calls, report.most) == (200, 200, 6)
+
+
 def test_a_run_survives_a_database_that_lets_nobody_in():
     report = drill(cases=200, outage=3, seconds=0.2, flaky=0.1, concurrency=8)
 

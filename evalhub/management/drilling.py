@@ -49,6 +49,7 @@ class Report:
     rate: float = 0.0  # results a second, from the first call to the last row
     busy: float = 0.0  # share of the allowed calls that were under way
     calls: int = 0
+    most: int = 0  # calls at once
     kills: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -58,7 +59,7 @@ class Bot:
 
     def __init__(self, seconds: float, flaky: float, *, spread: float = 0.5) -> None:
         self.seconds, self.flaky, self.spread = seconds, flaky, spread
-        self.calls = 0
+        self.calls = self.under_way = self.most = 0
         self.url = ""
         self._dice = random.Random(7)  # noqa: S311 - the same drill each time
         self._ready = threading.Event()
@@ -91,7 +92,10 @@ class Bot:
                 length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
                 asked = orjson.loads(await reader.readexactly(length))
                 self.calls += 1
+                self.under_way += 1
+                self.most = max(self.most, self.under_way)
                 await asyncio.sleep(self.seconds * self._dice.uniform(1 - self.spread, 1 + self.spread))
+                self.under_way -= 1
                 luck = self._dice.random()
                 if luck < self.flaky / 2:
                     break
@@ -187,7 +191,9 @@ def drill(
                 worker.terminate()
             for worker in at_work:
                 worker.wait(30)
-        report.calls = bot.calls
+        report.calls, report.most = bot.calls, bot.most
+        if bot.most > concurrency and not kills and not outage:  # a dead worker's calls go on at the other end
+            report.problems.append(f"{bot.most} calls at once, {concurrency} allowed")
     count(run, cases, report)
     return report
 

@@ -19,7 +19,15 @@ from runs import asking
 from runs.cases import CaseSpec, add_to_test_set, change_case, ensure_cases
 from runs.conversing import Answer
 from runs.launching import CannotLaunch, cancel_run, launch, launch_again, plan_judging, tend_runs
-from runs.models import ConfigurationEvaluator, Requirement, Shard, TestConfiguration, TestRun, TestSetEvaluator
+from runs.models import (
+    Category,
+    ConfigurationEvaluator,
+    Requirement,
+    Shard,
+    TestConfiguration,
+    TestRun,
+    TestSetEvaluator,
+)
 from tests.factories import (
     make_actor,
     make_case,
@@ -246,6 +254,34 @@ def test_a_run_is_launched_again_and_only_what_failed():
     assert (done(run).status, done(again).status, done(whole).status) == ("partial", "completed", "completed")
     assert (again.result_count, again.passed, whole.result_count) == (1, 1, 3)
     assert (again.reference_id, again.snapshot["parameters"]["concurrency"]) == (run.pk, 2)
+
+
+def test_a_run_that_is_run_again_asks_what_it_asked():
+    with endpoint_in_a_thread(echo()) as bot:
+        configuration = set_up(bot.url, cases=2)
+        safety = Category.objects.create(organization=configuration.organization, name="Safety")
+        case = make_case(configuration.project, configuration.test_set, category=safety)
+        whole = launch(configuration, by=None)
+        some = launch(configuration, by=None, cases=[case.pk], repetitions=2)
+        configuration.category = safety
+        configuration.save()
+
+        again = [launch_again(run, by=None) for run in (whole, some, launch_again(some, by=None))]
+        work()
+
+    assert [done(run).result_count for run in again] == [3, 2, 2]
+    assert {row.case_id for row in TestResult.objects.filter(run=again[2])} == {case.pk}
+
+
+def test_a_filter_that_is_gone_is_said_before_everything_is_asked():
+    configuration = set_up("https://bot.example.com", cases=2)
+    safety = Category.objects.create(organization=configuration.organization, name="Safety")
+    make_case(configuration.project, configuration.test_set, category=safety)
+    run = launch(configuration, by=None, category=safety)
+    safety.delete()
+
+    with pytest.raises(CannotLaunch, match="kept to the category “Safety”, which is gone"):
+        launch_again(run, by=None)
 
 
 def test_results_are_judged_again_without_asking():

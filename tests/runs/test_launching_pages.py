@@ -7,9 +7,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from evalhub.web import formats
-from runs.models import Shard, TestRun
+from runs.models import Category, Prompt, Shard, TestRun
 from tests.factories import (
     PASSWORD,
+    make_case,
     make_configuration,
     make_endpoint,
     make_evaluator,
@@ -72,6 +73,38 @@ def test_a_run_is_launched_from_the_form(client, configuration):
         "Tonight", 6, "page", {"repetitions": 2, "concurrency": 4, "retry_count": 2}, "configuration",
     )  # fmt: skip
     assert "0 of 6" in client.get(answer["Location"]).content.decode()
+
+
+def test_what_is_cleared_in_the_form_does_not_hold_for_this_run(client, configuration):
+    configuration.category = Category.objects.create(organization=configuration.organization, name="Safety")
+    configuration.parameters = {"repetitions": 2, "concurrency": 3, "timeout": 9, "note": "kept"}
+    configuration.save()
+    make_case(configuration.project, configuration.test_set, category=configuration.category)
+    sign_in(client, configuration)
+    url = reverse("runs:run-launch", args=[configuration.pk])
+
+    client.post(url, form_of(configuration, category=configuration.category_id, concurrency="3"))
+    client.post(url, form_of(configuration, category="", repetitions=""))
+
+    narrow, whole = TestRun.objects.order_by("number")
+    assert (narrow.planned_count, narrow.snapshot["filters"]["category"]["name"]) == (2, "Safety")
+    assert (whole.planned_count, whole.snapshot["filters"]) == (4, {})
+    assert narrow.snapshot["parameters"] == {"repetitions": 2, "concurrency": 3, "retry_count": 2, "note": "kept"}
+    assert whole.snapshot["parameters"] == {"repetitions": 1, "retry_count": 2, "note": "kept"}
+
+
+def test_a_prompt_that_the_configuration_names_is_offered_however_old(client, configuration, monkeypatch):
+    monkeypatch.setattr("runs.forms_launching.MOST_PROMPTS", 1)
+    prompts = [Prompt.objects.create(organization=configuration.organization, content=f"Prompt {n}") for n in (1, 2)]
+    for prompt in prompts:
+        make_case(configuration.project, configuration.test_set, prompt=prompt)
+    configuration.prompt = prompts[0]
+    configuration.save()
+    sign_in(client, configuration)
+
+    form = client.get(reverse("runs:run-launch", args=[configuration.pk])).content.decode()
+
+    assert f'<option value="{prompts[0].pk}" selected>' in form
 
 
 def test_what_is_wrong_is_said_in_the_form(client, configuration):

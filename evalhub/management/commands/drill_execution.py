@@ -35,8 +35,8 @@ class Command(BaseCommand):
             report = drill(**{name: options[name] for name in names}, server=server, say=self.stdout.write)
         self.stdout.write(
             f"{report.status} after {report.seconds:.0f} s and {report.kills} kills: {report.results:,} results, "
-            f"{report.evaluations:,} evaluations, {report.calls:,} calls, {report.rate:.0f} results/s, "
-            f"{report.busy:.0%} of the allowed calls under way."
+            f"{report.evaluations:,} evaluations, {report.calls:,} calls, at most {report.most:,} at once, "
+            f"{report.rate:.0f} results/s, {report.busy:.0%} of the allowed calls under way."
         )
         if report.problems:
             raise CommandError("; ".join(report.problems[:10]))
