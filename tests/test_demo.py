@@ -108,6 +108,21 @@ def test_the_demo_serves_and_takes_everything_down_with_it(var, number):
     assert alive(family) == set()
 
 
+def test_its_own_execution_has_made_a_failed_run_and_a_stopped_one(var):
+    demo = Demo(var, "--port", "0")
+    told = demo.wait_until_served()
+    asked = urllib.request.Request(
+        f"{told['base_url']}/api/runs/?project=demo-support", headers={"Authorization": f"Bearer {told['api_token']}"}
+    )
+    runs = json.load(urllib.request.urlopen(asked, timeout=10))["items"]
+    demo.stop(signal.SIGTERM)
+
+    said = [
+        (run["status"], run["counts"]["planned"], run["counts"]["results"], run["counts"]["errors"]) for run in runs
+    ]
+    assert said[:2] == [("cancelled", 77, 20, 0), ("failed", 77, 77, 77)]
+
+
 def test_ctrl_c_during_the_setting_up_stops_at_once(var):
     demo = Demo(var, "--port", "0")
     for line in demo.process.stdout:

@@ -4,6 +4,8 @@ import os
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +16,7 @@ _LOW = (1 << 62) - 1
 
 _lock = threading.Lock()
 _last = (0, 0)
+_clock: Callable[[], int] = time.time_ns
 _dice = random.Random()  # noqa: S311 - ids are no secrets; asking the system for bits costs a call each
 os.register_at_fork(after_in_child=_dice.seed)
 
@@ -30,10 +33,25 @@ def new_id() -> UUID:
     """
     global _last
     with _lock:
-        milliseconds = max(time.time_ns() // 1_000_000, _last[0])
+        milliseconds = max(_clock() // 1_000_000, _last[0])
         if milliseconds == _last[0]:
             bits = _last[1] + 1 + _dice.getrandbits(32)
         else:
             bits = _dice.getrandbits(_RANDOM_BITS - 1)  # room to grow
         _last = milliseconds, bits
     return UUID(int=(milliseconds << 80) | _VERSION_4 | (bits >> 62) << 64 | _VARIANT | (bits & _LOW))
+
+
+@contextmanager
+def same_ids_each_time(since: datetime) -> Iterator[None]:
+    """The ids that this process makes meanwhile follow from ``since`` alone: what is drawn by id can be repeated."""
+    global _last, _clock
+    before = _last, _clock, _dice.getstate()
+    moment = int(since.timestamp()) * 1_000_000_000
+    _last, _clock = (0, 0), lambda: moment
+    _dice.seed(moment)
+    try:
+        yield
+    finally:
+        _last, _clock = before[:2]
+        _dice.setstate(before[2])

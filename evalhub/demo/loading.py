@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hmac
-from datetime import timedelta
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypedDict
 
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from evalhub.accounts.models import ApiToken, Membership, Organization, User, digest_of
 from evalhub.accounts.rights import Role, Scope
+from evalhub.database.ids import same_ids_each_time
 from evalhub.demo.contracts import load_contracts
 from evalhub.demo.support import load_support
 from evalhub.importers.importing import import_file
@@ -24,6 +26,7 @@ from runs.models import Comment, Endpoint, EntityType, Evaluator, Project, Saved
 
 DATA = Path(__file__).parent / "data"
 SLUG = "acme"
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # the demo's ids say so, and are the same on every machine
 PEOPLE: dict[str, tuple[str, str, str]] = {
     "olga": ("Olga Berg", Role.ADMIN, "admin of Acme, and operator of this installation"),
     "ines": ("Ines Kowalski", Role.LEAD, "evaluation lead"),
@@ -52,12 +55,13 @@ def load_demo(base_url: str) -> Demo:
     """
     reachable = base_url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
     chat = f"{reachable}/demo/chat/"
-    with transaction.atomic():
+    known = Organization.objects.filter(slug=SLUG).exists()
+    with transaction.atomic(), nullcontext() if known else same_ids_each_time(EPOCH):
         organization, made = Organization.objects.get_or_create(slug=SLUG, defaults={"name": "Acme"})
         token = f"ehb_{_secret('token')}{_secret('more')}"
-        known = ApiToken.objects.filter(organization=organization, digest=digest_of(token)).exists()
-        people = {key: _person(organization, key, known=known) for key in PEOPLE}
-        if not known:  # the first start, or a new SECRET_KEY
+        token_known = ApiToken.objects.filter(organization=organization, digest=digest_of(token)).exists()
+        people = {key: _person(organization, key, known=token_known) for key in PEOPLE}
+        if not token_known:  # the first start, or a new SECRET_KEY
             ApiToken.issue(
                 user=people["olga"],
                 organization=organization,
@@ -126,6 +130,7 @@ def _review(project: Project, people: dict[str, User]) -> None:
         due_at=now + timedelta(days=2),
         name="Nightly, release 14",
         rubric="Pass what you would send to a customer without a change. **Money** must never be promised.",
+        seed=2,
     )
     dealt = list(round_.assignments.select_related("result__run__project", "reviewer").order_by("id"))
     twice = next(one.result_id for one in dealt if one.slot == 2)
@@ -142,7 +147,7 @@ def _review(project: Project, people: dict[str, User]) -> None:
     passing = list(TestResult.objects.filter(run=newest, outcome=Outcome.PASSED).order_by("position")[:12])
     assign_reviewers(
         passing, [people["hana"], people["luca"]], by=people["ines"], due_at=now - timedelta(hours=3),
-        name="A look at what passes", rubric="Would you have let it pass?",
+        name="A look at what passes", rubric="Would you have let it pass?", seed=3,
     )  # fmt: skip
     first = passing[0]
     Comment.objects.create(
@@ -161,7 +166,8 @@ def _review(project: Project, people: dict[str, User]) -> None:
 def _sign_off(run: TestRun, team: list[User], by: User) -> None:
     """A finished round: everybody agreed with the judges, nearly."""
     some = list(TestResult.objects.filter(run=run).exclude(outcome=Outcome.ERROR).order_by("position")[::4])
-    round_ = assign_reviewers(some, team, by=by, name="Release 13 sign-off", due_at=run.created_at + timedelta(days=3))
+    due_at = run.created_at + timedelta(days=3)
+    round_ = assign_reviewers(some, team, by=by, name="Release 13 sign-off", due_at=due_at, seed=1)
     for n, assignment in enumerate(round_.assignments.select_related("result", "reviewer").order_by("id")):
         machine = assignment.result.machine_outcome
         verdict = "passed" if machine == Outcome.PASSED else "failed"

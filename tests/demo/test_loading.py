@@ -1,8 +1,9 @@
 import pytest
+from django.db import transaction
 
 from evalhub.accounts.models import ApiToken, User, digest_of
 from evalhub.demo.loading import load_demo
-from results.models import ReviewAssignment, TestResult
+from results.models import Review, ReviewAssignment, TestResult
 from results.recounting import recount
 from runs.models import Endpoint, Evaluator, TestRun, TestSet
 
@@ -43,6 +44,21 @@ def test_the_demo_has_regressions_reviews_in_every_state_and_every_kind_of_evalu
 
 def test_every_number_of_the_demo_is_what_its_rows_say(demo):
     assert [recount(run.pk, repair=False) for run in TestRun.objects.all()] == [[]] * TestRun.objects.count()
+
+
+def test_the_demo_is_the_same_on_every_machine():
+    def load():
+        with transaction.atomic():
+            load_demo("http://127.0.0.1:8000")
+            numbers = list(
+                TestRun.objects.order_by("id").values_list("id", "passed", "failed", "corrected", "conflicts")
+            )
+            asked = list(ReviewAssignment.objects.order_by("id").values_list("result", "reviewer", "slot", "state"))
+            said = list(Review.objects.order_by("id").values_list("result", "reviewer", "verdict"))
+            transaction.set_rollback(True)
+        return numbers, asked, said
+
+    assert load() == load()
 
 
 def test_loading_again_changes_nothing_but_the_address(demo):

@@ -12,11 +12,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from evalhub.database.apps import close_pools
 from evalhub.database.postgres import Server
+from evalhub.demo.launched import launch_demo_runs
 from evalhub.demo.loading import Demo, load_demo
 from evalhub.environment import read_number
 from evalhub.management.sentences import CannotServe
@@ -57,6 +59,7 @@ class Command(BaseCommand):
         collect_static_files()
         base_url = address_of(listener)
         demo = load_demo(base_url)
+        launch_demo_runs(listener, WSGIHandler())
         close_pools()
         logs = settings.VAR_DIR / "log"
         logs.mkdir(parents=True, exist_ok=True)
