@@ -266,7 +266,9 @@ def test_a_list_needs_a_pipeline_that_exists(hub: Hub, js: RealClient, py: RealC
     assert (missing.status_code, missing.json()["message"]) == (400, "pipelineSlug is missing.")
 
 
-def test_results_of_the_second_version(js: RealClient, py: RealClient, project: dict[str, Any]) -> None:
+def test_results_of_the_second_version(
+    js: RealClient, py: RealClient, py24: RealClient, project: dict[str, Any]
+) -> None:
     given = js.call("runTest", project["slug"], "x", None, {"name": "a"})
 
     (found,) = js.call("v2.v2TestResultsGet", None, project["slug"])["data"]
@@ -486,7 +488,7 @@ def test_a_thousand_runs_go_in_and_come_out(hub: Hub, js: RealClient, project: d
 
 
 def test_remote_evaluations_are_given_by_the_evaluators_own_check(
-    hub: Hub, js: RealClient, project: dict[str, Any]
+    hub: Hub, js: RealClient, py24: RealClient, project: dict[str, Any]
 ) -> None:
     contains = hub.evaluator(project, name="says it", who="heuristic", value_type="percentage", threshold=0.5,
                              definition={"heuristic": "contains", "values": ["alpha"]})  # fmt: skip
@@ -495,7 +497,7 @@ def test_remote_evaluations_are_given_by_the_evaluators_own_check(
 
     without = js.call("v1.v1TestResultSimplePost", {"pipelineSlug": project["slug"], "testRuns": runs})
     body = {"pipelineSlug": project["slug"], "testRuns": runs, "triggerRemoteEvals": True}
-    given = js.call("v1.v1TestResultSimplePost", body)
+    given = py24.call("core.v1_test_result_simple_post", body)
     until = time.monotonic() + 30
     while js.call("getTestResultStatus", given["resultId"])["pending"]:
         assert time.monotonic() < until, "the worker did not judge"
@@ -509,6 +511,9 @@ def test_remote_evaluations_are_given_by_the_evaluators_own_check(
     assert js.call("getTestResultStatus", without["resultId"])["total"] == 0
     run = hub.api("GET", f"/runs/{given['resultId']}/")
     assert (run["counts"]["passed"], run["counts"]["failed"]) == (1, 1)
+    assert py24.call("core.v1_test_result_status_get", {"id": given["resultId"]}) == {
+        "total": 2, "pending": 0, "failure": 0, "done": 2,
+    }  # fmt: skip
 
 
 # --- as everybody else sees it ----------------------------------------------------------------------------------------
