@@ -171,30 +171,27 @@ def stats_of(run: TestRun) -> list[Stat]:
 
 
 def previous_of(run: TestRun) -> TestRun | None:
-    """The last run of the same configuration before this one that was carried out, whole or with errors."""
+    """The last run of the same configuration before this one that was carried out, whole or with errors.
+
+    A run without a configuration names the run that it is compared with, or none.
+    """
+    earlier = TestRun.objects.visible_in(run.organization_id).listed().filter(pass_rate__isnull=False)
     if run.configuration_id is None:
-        return None
-    return (
-        TestRun.objects.listed()
-        .filter(
+        found = earlier.filter(pk=run.reference_id) if run.reference_id else earlier.none()
+    else:
+        found = earlier.filter(
             configuration=run.configuration_id,
             status__in=(TestRun.Status.COMPLETED, TestRun.Status.PARTIAL),
             created_at__lt=run.created_at,
-            deleted_at__isnull=True,
-            pass_rate__isnull=False,
         )
-        .newest_first()
-        .only("id", "number", "pass_rate", "created_at")
-        .first()
-    )
+    return found.newest_first().only("id", "number", "pass_rate", "created_at").first()
 
 
 def change_of(run: TestRun) -> Stat:
-    if run.configuration_id is None:
-        return Stat("Change", formats.NONE, "", "no configuration to compare by")
     previous = previous_of(run)
     if previous is None or previous.pass_rate is None:
-        return Stat("Change", formats.NONE, "", "first run of its configuration")
+        note = "first run of its configuration" if run.configuration_id else "no configuration to compare by"
+        return Stat("Change", formats.NONE, "", note)
     note = f"{formats.rate(previous.pass_rate)}, {formats.when(previous.created_at)}"
     url = reverse("results:run-detail", args=[previous.pk])
     if run.pass_rate is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -517,6 +518,28 @@ def test_remote_evaluations_are_given_by_the_evaluators_own_check(
 
 
 # --- as everybody else sees it ----------------------------------------------------------------------------------------
+
+
+def test_what_arrives_is_compared_with_the_last_result_over_the_same_cases(
+    hub: Hub, js: RealClient, py: RealClient, project: dict[str, Any]
+) -> None:
+    check = hub.evaluator(project, name="right", who="heuristic", value_type="percentage", threshold=0.5)["uuid"]
+    first, second = js.call("runTest", project["slug"], "x"), py.call("run_test", project["slug"], "y")
+    js.call("runTest", project["slug"], "z", "alp")
+    third = js.call("runTest", project["slug"], "z")
+    for given, values in ((first, (1, 1)), (second, (1, 0)), (third, (1, 1))):
+        runs = js.call("getTestResult", given["resultId"])["runs"]
+        js.call("bulkCreateEvaluations", [
+            {"runId": run["id"], "evaluatorId": check, "evalValue": value}
+            for run, value in zip(runs, values, strict=True)
+        ])  # fmt: skip
+
+    pages = [hub.signed_in("tom").get(f"/runs/{given['resultId']}/").text for given in (first, second, third)]
+
+    assert ["no configuration to compare by" in text for text in pages] == [True, False, False]
+    assert [re.findall(r"Against #(\d)", text) for text in pages] == [[], ["1"], ["2"]]
+    assert "−50.0" in pages[1]
+    assert "+50.0" in pages[2]
 
 
 def test_what_arrives_is_a_normal_run(hub: Hub, js: RealClient, project: dict[str, Any]) -> None:

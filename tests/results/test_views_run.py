@@ -146,6 +146,19 @@ def test_without_a_configuration_there_is_nothing_to_compare_with(lead, run):
     assert (stat.value, stat.note, stat.url) == ("–", "no configuration to compare by", "")
 
 
+def test_without_a_configuration_it_is_against_the_run_that_is_named(lead, run):
+    make_results(run, passed=1, failed=1)
+    now = make_run(run.project, reference=run, status="completed")
+    make_results(now, passed=2)
+
+    stat = lead.get(f"/runs/{now.pk}/").context["stats"][3]
+    run.mark_deleted()
+    gone = lead.get(f"/runs/{now.pk}/").context["stats"][3]
+
+    assert (stat.label, stat.value, stat.url) == (f"Against #{run.number}", "+50.0 pt", f"/runs/{run.pk}/")
+    assert (gone.value, gone.note) == ("–", "no configuration to compare by")
+
+
 def test_a_run_without_results_says_so(lead, run):
     text = page(lead, run)
 

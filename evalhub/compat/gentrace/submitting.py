@@ -37,6 +37,7 @@ from runs.evaluators import ensure_evaluators
 from runs.launching import open_run
 from runs.models import Case, Evaluator, Project, TestRun
 
+COMPARED = 5  # how many earlier runs are looked at for one that asked the same
 MOST = 10_000  # results or evaluations in one request
 ANSWER_IDS = ("runId", "evaluatorId")
 
@@ -61,6 +62,7 @@ def submit(call: Call, project: Project, body: Body, *, with_steps: bool) -> Tes
     )
     _record(call, run, body, items, with_steps=with_steps)
     run.finish(TestRun.Status.COMPLETED)
+    compare(run)
     return run
 
 
@@ -69,6 +71,27 @@ def add(call: Call, run: TestRun, body: Body, *, with_steps: bool) -> None:
     items = results_in(body)
     TestRun.objects.select_for_update(no_key=True).get(pk=run.pk)
     _record(call, run, body, items, with_steps=with_steps)
+    if run.via == TestRun.Via.GENTRACE:
+        compare(run)
+
+
+def compare(run: TestRun) -> None:
+    """Name the last run of the project that asked the same cases: these runs have no configuration to compare by."""
+    asked = cases_of(run)
+    earlier = TestRun.objects.visible_in(run.organization_id).listed().filter(
+        project=run.project_id, configuration=None, via=TestRun.Via.GENTRACE, status=TestRun.Status.COMPLETED,
+        result_count=len(asked), created_at__lt=run.created_at, archived_at__isnull=True,
+    )  # fmt: skip
+    latest = earlier.newest_first()[:COMPARED] if asked else []
+    found = next((one.pk for one in latest if cases_of(one) == asked), None)
+    if found != run.reference_id:
+        run.reference_id = found
+        run.save(update_fields=["reference", "updated_at"])
+
+
+def cases_of(run: TestRun) -> list[UUID]:
+    """The cases of a run's results, in an order that does not depend on the run."""
+    return list(run.results.filter(deleted_at__isnull=True).order_by("case_id").values_list("case_id", flat=True))
 
 
 def results_in(body: Body) -> list[Body]:
