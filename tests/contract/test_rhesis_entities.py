@@ -196,6 +196,22 @@ def test_endpoints_that_cannot_be_called(sdk16: Sdk, sdk19: Sdk):
             assert "WebSocket endpoints are stored" in refused.value.body
 
 
+def test_what_is_not_here_is_said_in_a_sentence(sdk19: Sdk):
+    cases = {
+        "Endpoint.auto_configure('curl https://bot.example.com', 'https://bot.example.com')": (400, "does not guess"),
+        "Models.all()": (404, "A model is an endpoint here"),
+        "Model(name='m', provider_type_id='p', model_name='m-1').push()": (404, "A model is an endpoint here"),
+        "Experiments.all()": (404, "EvalHub keeps no experiments"),
+        "Experiment(name='e', project_id='demo-chatbot').push()": (404, "EvalHub keeps no experiments"),
+        "Projects.pull(id='demo-chatbot').parameter_schema()": (404, "EvalHub keeps no experiments"),
+    }
+
+    for code, (status, sentence) in cases.items():
+        with pytest.raises(ClientError) as refused:
+            sdk19.answer(code)
+        assert (refused.value.status, sentence in refused.value.body) == (status, True), code
+
+
 # --- test sets and tests ----------------------------------------------------------------------------------------------
 
 

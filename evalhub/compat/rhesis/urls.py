@@ -19,7 +19,7 @@ from evalhub.compat.rhesis import (
     test_runs,
     test_sets,
 )
-from evalhub.compat.rhesis.door import Verb, door, nowhere
+from evalhub.compat.rhesis.door import Verb, door, no_experiments, no_models, nowhere
 from evalhub.compat.rhesis.test_sets import CATEGORIES, REQUIREMENTS, TOPICS
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -116,13 +116,13 @@ urlpatterns = [
         (set_up.list_projects, set_up.create_one_project),
         (set_up.read_project, set_up.change_one_project, set_up.remove_project),
     ),
+    at("endpoints/auto-configure", "endpoint-auto-configure", POST=executing.auto_configure),
     *both(
         "endpoints",
         "endpoint",
         (set_up.list_endpoints, set_up.create_one_endpoint),
         (set_up.read_endpoint, set_up.change_one_endpoint, set_up.remove_endpoint),
     ),
-    at("endpoints/auto-configure", "endpoint-auto-configure", POST=executing.auto_configure),
     at("endpoints/<ident>/invoke", "endpoint-invoke", POST=executing.invoke),
     *both(
         "metrics",
@@ -207,5 +207,11 @@ urlpatterns = [
     ),
     at("users", "user-list", GET=lookups.list_users),
     at("users/<ident>", "user", GET=lookups.read_user),
+    at("models(?:/.*)?", "models", **dict.fromkeys(METHODS, no_models)),
+    at(
+        "(?:projects/[^/]+/)?(?:experiments|parameters)(?:/.*)?",
+        "experiments",
+        **dict.fromkeys(METHODS, no_experiments),
+    ),
     at(".*", "nowhere", **dict.fromkeys(METHODS, nowhere)),
 ]
