@@ -62,6 +62,10 @@ class Work:
     result_ids: list[UUID] = field(default_factory=list)
 
 
+class NotWanted(Exception):
+    """The run was cancelled while the case waited for its turn."""
+
+
 class Office:
     """What the shares in one event loop have in common: connections out, locks, threads for the database."""
 
@@ -72,6 +76,7 @@ class Office:
         self.caller, self.locks = caller, locks
         self.threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="shard")
         self.is_closing = False  # what is under way ends, nothing new begins
+        self.ended: set[UUID] = set()  # runs that nobody wants more of
 
     @classmethod
     async def open(cls) -> Office:
@@ -130,6 +135,7 @@ async def work_on_shard(shard_id: str) -> None:
         work = await office.in_thread(take_up, UUID(shard_id))
         if work is None:
             return
+        office.ended.discard(work.run.pk)
         if work.shard.kind == Shard.Kind.JUDGE:
             finished = await _judge(office, work)
         else:
@@ -246,7 +252,7 @@ async def _ask(office: Office, work: Work) -> bool:
         await desk.close()
         return True
     try:
-        asker = _asker(office, work)
+        asker = _asker(office, work, desk)
         speaker = _speaker(office, work)
     except Failure as failure:
         for asked in left:
@@ -260,7 +266,10 @@ async def _ask(office: Office, work: Work) -> bool:
         while left and desk.is_wanted and not office.is_closing and time.monotonic() < until:
             asked = left.popleft()
             key = f"{work.run.pk}-{asked.case_id}-{asked.repetition}"
-            answer = await converse(asker, asked, key=key, speaker=Player(speaker, asked) if speaker else None)
+            try:
+                answer = await converse(asker, asked, key=key, speaker=Player(speaker, asked) if speaker else None)
+            except NotWanted:
+                return
             said: list[Judgement] = []
             if not answer.error_code:
                 said = await work.bench.ask_models(
@@ -279,7 +288,7 @@ async def _ask(office: Office, work: Work) -> bool:
     return not left and desk.is_wanted
 
 
-def _asker(office: Office, work: Work) -> Asker:
+def _asker(office: Office, work: Work, desk: Desk) -> Asker:
     if work.endpoint is None:
         raise Failure("endpoint_missing", "The run's endpoint is gone.")
     endpoint_gate = office.locks.gate(f"endpoint:{work.endpoint.pk}", work.endpoint.max_concurrency)
@@ -287,11 +296,19 @@ def _asker(office: Office, work: Work) -> Asker:
         run_gate = office.locks.gate(f"run:{work.run.pk}", work.concurrency)
 
         @asynccontextmanager
-        async def turn() -> AsyncIterator[None]:
+        async def place() -> AsyncIterator[None]:
             async with run_gate.turn(), endpoint_gate.turn():
                 yield
     else:
-        turn = endpoint_gate.turn
+        place = endpoint_gate.turn
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        async with place():
+            if not desk.is_wanted:
+                raise NotWanted
+            yield
+
     return Asker(
         office.caller,
         work.endpoint,
@@ -314,10 +331,18 @@ class Desk:
 
     def __init__(self, office: Office, work: Work) -> None:
         self.office, self.work = office, work
-        self.is_wanted = True  # nobody cancelled or ended the run
         self._waiting: list[tuple[Asked, Answer, list[Judgement]]] = []
         self._stir = asyncio.Event()
         self._writing = asyncio.Lock()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Nobody cancelled or ended the run, as far as any of its shares here has heard."""
+        return self.work.run.pk not in self.office.ended
+
+    def _hear(self, is_wanted: bool) -> None:
+        if not is_wanted:
+            self.office.ended.add(self.work.run.pk)
 
     def put(self, asked: Asked, answer: Answer, said: list[Judgement]) -> None:
         self._waiting.append((asked, answer, said))
@@ -360,7 +385,7 @@ class Desk:
                 await self.flush()
                 looked = time.monotonic()
             elif time.monotonic() - looked > WATCH_SECONDS:
-                self.is_wanted = await self.office.in_thread(_is_wanted, self.work.run.pk)
+                self._hear(await self.office.in_thread(_is_wanted, self.work.run.pk))
                 looked = time.monotonic()
 
     async def flush(self) -> None:
@@ -370,7 +395,7 @@ class Desk:
             while self._waiting:
                 batch = self._waiting[:FLUSH_SIZE]
                 try:
-                    self.is_wanted = await self.office.in_thread(_record, self.work, batch)
+                    self._hear(await self.office.in_thread(_record, self.work, batch))
                 except AWAY:
                     if time.monotonic() - began > DATABASE_PATIENCE:
                         raise

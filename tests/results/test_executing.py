@@ -235,6 +235,29 @@ def test_a_cancelled_run_asks_nothing_more():
     assert (cancelled, done(run).status, run.result_count, bot.seen) == (True, "cancelled", 0, [])
 
 
+def test_what_waits_for_its_turn_is_not_asked_once_the_run_is_cancelled():
+    seen_when_cancelled: list[int] = []
+
+    def cancel(run_id):
+        cancel_run(TestRun.objects.get(pk=run_id), by=None)
+        connection.close()
+        seen_when_cancelled.append(len(bot.seen))
+
+    async def slow(request, writer):
+        if len(bot.seen) == 20:
+            await asyncio.to_thread(cancel, run.pk)
+        await asyncio.sleep(0.5)
+        writer.write(answer({"output": "You said"}))
+
+    with endpoint_in_a_thread(slow) as bot:
+        run = launch(set_up(bot.url, cases=200, max_concurrency=8), by=None)
+        call_command("work", once=True, concurrency=4)
+
+    asked_later = len(bot.seen) - seen_when_cancelled[0]
+    assert (done(run).status, run.result_count) == ("cancelled", len(bot.seen))
+    assert asked_later <= 12  # those of the moment in which nobody knows it yet
+
+
 def test_a_run_is_launched_again_and_only_what_failed():
     broken = {"Question 2?"}
 
