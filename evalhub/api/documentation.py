@@ -76,6 +76,7 @@ class Thing:
     name: str
     about: Parts
     keys: list[Value]
+    example: str
 
 
 @require_safe
@@ -162,7 +163,7 @@ def curl(here: str, path: str, method: str, media: str, example: Any) -> str:
 @lru_cache(maxsize=1)
 def things() -> list[Thing]:
     """The described objects, by name; the frames of pages are all alike and left out."""
-    found = []
+    found, examples = [], document()["components"]["examples"]
     for name, schema in document()["components"]["schemas"].items():
         if name.endswith("Page"):
             continue
@@ -172,7 +173,9 @@ def things() -> list[Thing]:
             Value(key, kind_of(value), parts(value.get("description", "")), key in required, object_in(value))
             for key, value in schema.get("properties", {}).items()
         ]
-        found.append(Thing(name, parts(schema.get("description", "")), keys))
+        shown = examples[name]["value"] if name in examples else None
+        example = "" if shown is None else json.dumps(shown, indent=2, ensure_ascii=False)
+        found.append(Thing(name, parts(schema.get("description", "")), keys, example))
     return found
 
 

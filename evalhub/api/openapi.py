@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry
 
+from evalhub.api.examples import CHANGES, example_of
 from evalhub.api.problems import CONTENT_TYPE, PROBLEM
 from evalhub.api.reading import parameters_of
-from evalhub.api.shapes import COMPONENTS, Schema
+from evalhub.api.shapes import COMPONENTS, Schema, Shape
 
 if TYPE_CHECKING:
     from evalhub.api.operations import Operation
@@ -96,8 +97,9 @@ def describe(operation: Operation, path: str, method: str) -> Schema:
     if operation.body is not None:
         media = "multipart/form-data" if operation.upload else "application/json"
         content: Schema = {"schema": operation.body.reference()}
-        if operation.example is not None:
-            content["example"] = operation.example
+        example = CHANGES.get(operation.body.name) if operation.example is None else operation.example
+        if example is not None:
+            content["example"] = example
         described["requestBody"] = {"content": {media: content}, "required": bool(operation.body.required)}
     return described
 
@@ -159,7 +161,10 @@ def success(operation: Operation) -> Schema:
     if headers:
         described["headers"] = headers
     if operation.answer is not None:
-        described["content"] = {media: {"schema": operation.answer.reference()} for media in operation.media}
+        example = {"usual": {"$ref": f"#/components/examples/{operation.answer.name}"}}
+        described["content"] = {
+            media: {"schema": operation.answer.reference(), "examples": example} for media in operation.media
+        }
     elif operation.status != 204:
         described["content"] = {media: {"schema": {"type": "string"}} for media in operation.media}
     return {str(operation.status): described}
@@ -193,4 +198,6 @@ def add_components(result: Schema, **context: Any) -> Schema:
     components = result.setdefault("components", {})
     components["schemas"] = {name: COMPONENTS[name].schema() for name in sorted(COMPONENTS)}
     components["securitySchemes"] = SCHEMES
+    answers = [name for name in components["schemas"] if not isinstance(COMPONENTS[name], Shape)]
+    components["examples"] = {name: {"value": example_of(name, components["schemas"])} for name in answers}
     return result

@@ -1,18 +1,22 @@
 import html
 import json
 import re
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver
+from jsonschema import Draft202012Validator
 
 from evalhub.accounts.rights import RIGHTS
+from evalhub.api import examples
 from evalhub.api.entrance import document
 from evalhub.api.operations import ApiView
 from evalhub.api.shapes import COMPONENTS, Shape
 
 DOCUMENT = document()
+FORMATS = Draft202012Validator.FORMAT_CHECKER
 OPERATIONS = [
     (path, method, operation) for path, methods in DOCUMENT["paths"].items() for method, operation in methods.items()
 ]
@@ -89,6 +93,53 @@ def test_examples_are_bodies_that_are_accepted():
                     wrong[method, path] = error
 
     assert wrong == {}
+
+
+def test_every_body_that_is_sent_has_an_example():
+    bare = [
+        (method, path)
+        for path, method, operation in OPERATIONS
+        for media, content in operation.get("requestBody", {}).get("content", {}).items()
+        if "example" not in content
+    ]
+
+    assert bare == []
+
+
+def test_every_answer_in_json_has_an_example():
+    bare = [
+        (method, path)
+        for path, method, operation in OPERATIONS
+        for code, response in operation["responses"].items()
+        if code < "400" and "application/json" in response.get("content", {})
+        if response["content"]["application/json"]["examples"]["usual"]["$ref"].rpartition("/")[2]
+        not in DOCUMENT["components"]["examples"]
+    ]
+
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", DOCUMENT["components"]["examples"])
+def test_an_example_is_what_its_schema_describes(name):
+    example = json.loads(json.dumps(DOCUMENT["components"]["examples"][name]["value"]))
+    schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+
+    assert [error.message for error in Draft202012Validator(schema, format_checker=FORMATS).iter_errors(example)] == []
+
+
+def test_no_value_of_the_examples_is_left_over():
+    used = set()
+
+    class Watched(dict):
+        def __getitem__(self, key):
+            used.add(key)
+            return dict.__getitem__(self, key)
+
+    with mock.patch.object(examples, "VALUES", Watched(examples.VALUES)):
+        for name in DOCUMENT["components"]["examples"]:
+            examples.example_of(name, DOCUMENT["components"]["schemas"])
+
+    assert sorted(examples.VALUES.keys() - used) == []
 
 
 def test_every_right_exists():
