@@ -15,6 +15,7 @@ from evalhub.api.authentication import PerToken
 from results.models import Evaluation, TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord, StepRecord
+from results.reviewing import Correction, submit_review
 from runs.cases import add_to_test_set, golden_set
 from runs.models import Evaluator, TestRun
 from tests.factories import (
@@ -162,6 +163,22 @@ def test_labels_without_a_value_count_by_their_verdict(organization: Organizatio
     told = [(one["evalLabel"], one["evalValue"]) for shown in found["runs"] for one in shown["evaluations"]]
     assert told == [("Yes", "1"), ("So so", "0.5"), ("No", "0")]
     assert [one["evalValue"] for one in second["data"]] == [1, 0.5, 0]
+
+
+def test_a_person_who_only_passes_or_fails_gives_a_whole_share(organization: Organization, ask: Ask) -> None:
+    project = make_project(organization)
+    person = make_evaluator(project, who="human", value_type="percentage", threshold=None)
+    run = make_run(project)
+    waiting = Judgement(evaluator=person, source="human", state="pending")
+    for verdict in ("passed", "failed"):
+        result = make_result(run, evaluations=[waiting])
+        answer = Correction(evaluator=person, passed=verdict == "passed")
+        submit_review(result, by=make_user(organization, Role.REVIEWER), verdict=verdict, corrections=[answer])
+
+    _, found = ask("GET", f"v1/test-result/{run.pk}")
+
+    told = [(one["isPending"], one["evalValue"]) for shown in found["runs"] for one in shown["evaluations"]]
+    assert told == [(False, "1"), (False, "0")]
 
 
 def test_tokens_of_judges_are_billed_by_their_family(organization: Organization, ask: Ask) -> None:

@@ -145,7 +145,7 @@ def checked_id(row: Row) -> str:
 
 
 def share_of(value: float | None, passed: bool | None) -> float:
-    """What a label counts, also where whoever set it up gave only a verdict."""
+    """What a label or a person's answer counts, also where there is only a verdict."""
     return value if value is not None else 0.5 if passed is None else float(passed)
 
 
@@ -328,7 +328,8 @@ def as_evaluation(row: Row, say: Speech, run_id: str) -> dict[str, Any]:
     if row["evaluator__external_id"]:
         evaluator_id = wire_id({"id": evaluator_id, "external_id": row["evaluator__external_id"]})
     scored = row["state"] == Evaluation.State.SCORED
-    value = row["value"] if local or row["label"] is None else share_of(row["value"], row["passed"])
+    answered = row["label"] is not None or row["passed"] is not None
+    value = share_of(row["value"], row["passed"]) if answered and not local else row["value"]
     words = {
         "id": row["id"],
         "createdAt": say.time(row["created_at"]),
