@@ -22,7 +22,7 @@ from evalhub.database.prepared import Prepared
 from evalhub.web import formats
 from evalhub.web.exports import download
 from evalhub.web.pages import POSITION, fragment_target, render_page, wants_fragment
-from evalhub.web.paging import EXACT_UP_TO, Order, count_rows, read_page
+from evalhub.web.paging import EXACT_UP_TO, Order, count_rows, estimate_rows, read_page
 from evalhub.web.paging import Count as RowCount
 from evalhub.web.parts import OUTCOMES, Link, Stat, face
 from results.filters import REVIEWS, VERDICTS, ResultFilter
@@ -591,7 +591,8 @@ def result_list(request: MemberRequest) -> HttpResponse:
     chosen = found.one("evaluator")
     complete(page.rows, names_of(page.rows), chosen)
     chips = found.chips(request.GET)
-    total = count_rows(found.qs) if page.next or page.previous else RowCount(len(page.rows))
+    whole = not (page.next or page.previous)
+    total = RowCount(len(page.rows)) if whole else estimate_rows(found.qs)  # to count them would mean to read them
     context = {
         **table_of(request, found),
         "found": found,

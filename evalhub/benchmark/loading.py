@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -25,7 +26,26 @@ RUNS = 20
 BATCH = 500
 EVALUATORS = ("groundedness", "policy", "tone", "length")
 TAGS = ("refunds", "shipping", "billing", "account", "safety")
-WORDS = ("parcel", "refund", "order", "voucher", "guarantee", "return", "address", "invoice", "delivery", "account")
+VOCABULARY = 4000
+
+
+def vocabulary() -> list[str]:
+    """Words as long and as varied as those of a language: what a text index costs depends on it."""
+    dice = random.Random(3)  # noqa: S311
+    onsets, vowels, ends = (
+        ["b", "c", "ch", "d", "f", "g", "h", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "tr", "v", "w"],
+        "aeiou",
+        ("", "", "n", "r", "s", "t", "ll"),
+    )
+    words: dict[str, None] = {}
+    while len(words) < VOCABULARY:
+        syllables = dice.choices((1, 2, 3, 4), weights=(3, 5, 3, 1))[0]
+        words["".join(dice.choice(onsets) + dice.choice(vowels) + dice.choice(ends) for _ in range(syllables))] = None
+    return list(words)
+
+
+WORDS: Final = vocabulary()
+OFTEN: Final = list(accumulate(1 / rank for rank in range(1, VOCABULARY + 1)))  # Zipf's law
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +125,7 @@ def one_result(n: int, evaluators: list[Evaluator], dice: random.Random) -> Resu
 
 
 def text(dice: random.Random, words: int) -> str:
-    return " ".join(dice.choices(WORDS, k=words))
+    return " ".join(dice.choices(WORDS, cum_weights=OFTEN, k=words))
 
 
 def body(count: int, evaluators: tuple[str, ...], dice: random.Random, prefix: str) -> dict[str, Any]:

@@ -305,5 +305,10 @@ def count_rows(queryset: QuerySet[Any, Any], up_to: int = EXACT_UP_TO) -> Count:
     found = queryset.order_by()[: up_to + 1].count()
     if found <= up_to:
         return Count(found)
+    return Count(max(int(estimate_rows(queryset)), found), exact=False)
+
+
+def estimate_rows(queryset: QuerySet[Any, Any]) -> Count:
+    """What PostgreSQL's planner expects."""
     [plan] = json.loads(queryset.order_by().explain(format="json"))
-    return Count(max(int(plan["Plan"]["Plan Rows"]), found), exact=False)
+    return Count(int(plan["Plan"]["Plan Rows"]), exact=False)

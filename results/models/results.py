@@ -129,6 +129,17 @@ class TestResult(Deletable):
             models.Index(F("run"), F("latency_ms").desc(nulls_last=True), F("id").desc(), name="result_by_latency"),
             models.Index(fields=["case", "-created_at"], name="result_history_of_case"),
             models.Index(fields=["organization", "-created_at", "-id"], name="result_newest"),
+            models.Index(fields=["organization", "outcome", "-created_at", "-id"], name="result_newest_by_outcome"),
+            *(
+                models.Index(
+                    fields=["organization", "-created_at", "-id"], condition=rare, name=f"result_newest_{name}"
+                )
+                for name, rare in {
+                    "in_review": ~Q(review_state="none"),
+                    "corrected": Q(corrected=True),
+                    "archived": Q(archived_at__isnull=False),
+                }.items()
+            ),
             GinIndex(fields=["search_text"], opclasses=["gin_trgm_ops"], name="result_search"),
             GinIndex(fields=["tags"], name="result_by_tag"),
         ]

@@ -99,28 +99,41 @@ class TestSet(Deletable):
 
 class Case(Deletable):
     deleted_paths = ("deleted_at", "project__deleted_at")
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="cases")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="cases", db_index=False)
     number = models.PositiveIntegerField()
     name = models.CharField(max_length=300, blank=True)
     kind = ChoiceField(max_length=16, choices=TestSet.Kind.choices, default=TestSet.Kind.SINGLE_TURN)
     inputs = models.JSONField(default=dict, help_text="An object; the key of a lone text is 'input'.")
     expected = models.JSONField(null=True, blank=True, help_text="An object, or null where nothing is expected.")
     plan = models.JSONField(null=True, blank=True, help_text="Multi-turn: goal, instructions, restrictions, turns.")
-    prompt = models.ForeignKey(Prompt, null=True, blank=True, on_delete=models.SET_NULL, related_name="cases")
-    category = models.ForeignKey(Category, null=True, blank=True, on_delete=models.SET_NULL, related_name="cases")
-    topic = models.ForeignKey(Topic, null=True, blank=True, on_delete=models.SET_NULL, related_name="cases")
-    requirement = models.ForeignKey(Requirement, null=True, blank=True, on_delete=models.SET_NULL, related_name="cases")
+    prompt = models.ForeignKey(
+        Prompt, null=True, blank=True, on_delete=models.SET_NULL, related_name="cases", db_index=False
+    )
+    category = models.ForeignKey(
+        Category, null=True, blank=True, on_delete=models.SET_NULL, related_name="cases", db_index=False
+    )
+    topic = models.ForeignKey(
+        Topic, null=True, blank=True, on_delete=models.SET_NULL, related_name="cases", db_index=False
+    )
+    requirement = models.ForeignKey(
+        Requirement, null=True, blank=True, on_delete=models.SET_NULL, related_name="cases", db_index=False
+    )
     revision = models.PositiveIntegerField(default=1)
     priority = models.PositiveIntegerField(null=True, blank=True)
     status = models.CharField(max_length=40, blank=True)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
     assignee = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
 
     class Meta(Deletable.Meta):
+        # Most cases that arrive have none of these, and need no place in their indexes.
+        indexes = [
+            models.Index(fields=[name], condition=Q((f"{name}__isnull", False)), name=f"case_by_{name}")
+            for name in ("prompt", "category", "topic", "requirement", "owner", "assignee")
+        ]
         constraints = [
             *Deletable.Meta.constraints,
             models.UniqueConstraint(fields=["project", "number"], name="case_number_once"),
