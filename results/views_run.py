@@ -130,6 +130,8 @@ def stats_of(run: TestRun) -> list[Stat]:
     judged = run.passed + run.failed
     outcomes = [f"{formats.count(run.passed)} of {formats.count(judged)}"] if judged else ["nothing judged yet"]
     outcomes += [f"{formats.count(n)} {word}" for n, word in ((run.errors, "error"), (run.unjudged, "unjudged")) if n]
+    if 0 < judged < run.result_count:
+        outcomes.append(f"{formats.rate(judged / run.result_count)} judged")
     effective = Stat(
         "Pass rate" if run.reviewed else "Pass rate, judge only",
         formats.rate(run.pass_rate),

@@ -92,6 +92,11 @@ def _mean_latency(values: Values) -> float | None:
     return values["total_latency_ms"] / values["timed_count"] if values["timed_count"] else None
 
 
+def _judged_share(values: Values) -> float | None:
+    judged = values["passed"] + values["failed"]
+    return judged / values["result_count"] if values["result_count"] else None
+
+
 _run_row: dict[str, Shown] = {
     "id": public_id(),
     "uuid": uuid(),
@@ -131,6 +136,11 @@ _run_row: dict[str, Shown] = {
     ),
     "pass_rate": number("pass_rate", "passed / (passed + failed), 0 to 1; null where nothing is judged."),
     "pass_interval": computed(INTERVAL, ("pass_low", "pass_high"), _interval),
+    "judged_share": computed(
+        Number(null=True, doc="(passed + failed) / results: what the pass rate speaks of; null without results."),
+        ("passed", "failed", "result_count"),
+        _judged_share,
+    ),
     "reviews": _part(
         REVIEWS,
         {

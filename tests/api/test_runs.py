@@ -61,6 +61,7 @@ def test_a_run_is_opened_read_changed_and_ended(api, project):
         "machine": {"passed": 0, "failed": 0, "errors": 0, "unjudged": 0},
         "pass_rate": None,
         "pass_interval": None,
+        "judged_share": None,
         "reviews": {"required": 0, "done": 0, "reviewed": 0, "corrected": 0, "conflicts": 0},
         "cost": None,
         "tokens": 0,

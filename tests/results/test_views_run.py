@@ -166,6 +166,16 @@ def test_a_run_without_results_says_so(lead, run):
     assert "nothing judged yet" in text
 
 
+def test_a_run_says_what_share_was_judged(lead, run):
+    make_results(run, passed=2, failed=1)
+    whole = lead.get(f"/runs/{run.pk}/").context["stats"][0].note
+    record_results(run, [ResultRecord(case=make_case(run.project).pk, error="down", error_code="timeout")])
+
+    part = lead.get(f"/runs/{run.pk}/").context["stats"][0].note
+
+    assert (whole, part) == ("2 of 3", "2 of 3 · 1 error · 75.0\u202f% judged")
+
+
 def test_provenance_is_what_the_snapshot_says(lead, actor, run):
     endpoint = make_endpoint(run.project, name="bot as it was")
     test_set = make_test_set(run.project, name="Regression")
