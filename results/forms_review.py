@@ -147,7 +147,7 @@ class DeclineForm(forms.Form):
     reason = forms.CharField(
         label="Why",
         max_length=1000,
-        widget=forms.Textarea(attrs={"rows": 3}),
+        widget=forms.Textarea(attrs={"rows": 3, "autofocus": True}),
         help_text="The lead reads it. The result goes to another reviewer of the round.",
         error_messages={"required": "Say why, so that the lead can act on it."},
     )

@@ -475,6 +475,11 @@ def shown_metadata(metadata: Any) -> list[dict[str, Any]]:
     for name, raw in metadata.items():
         if str(name).startswith(OWN):
             continue
+        if isinstance(raw, dict) and raw.get("type") == "url" and is_web_address(compact(raw.get("url"))):
+            said = raw.get("text")
+            text = said if isinstance(said, str) and said.strip() else raw["url"]
+            lines.append({"name": str(name), "text": text, "url": raw["url"], "value": raw, "is_long": False})
+            continue
         value = raw["value"] if isinstance(raw, dict) and "type" in raw and "value" in raw else raw
         text = formats.NONE if value is None else YES_NO[value] if isinstance(value, bool) else compact(value)
         url = text if is_web_address(text) else ""

@@ -50,7 +50,7 @@ class OrganizationForm(forms.ModelForm):
     class Meta:
         model = Organization
         fields = ("name",)
-        widgets = {"name": forms.TextInput(attrs={"autocomplete": "organization"})}
+        widgets = {"name": forms.TextInput(attrs={"autocomplete": "organization", "autofocus": True})}
         help_texts = {"name": "Everybody in it sees it at once. Addresses and tokens stay as they are."}
 
 

@@ -5,7 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from evalhub.accounts.actor import Actor
 from evalhub.accounts.rights import Role
+from results.annotating import Target, annotate
 from results.models import ReviewAssignment, ReviewRound, TestResult
 from results.records import Judgement, StepRecord
 from results.reviewing import submit_review
@@ -260,6 +262,80 @@ def test_a_turn_is_commented_on_from_its_line(page, sign_in, lead, run):
     expect(drawer.locator("#turn-2 .note")).to_contain_text("Nothing was issued.")
 
 
+def test_a_verdict_on_a_turn_stands_in_the_conversation(page, sign_in, lead, run):
+    result = TestResult.objects.get(name="Refund after 30 days")
+    actor = Actor(user=lead, organization=run.organization, role=Role.LEAD)
+    annotate(result, by=actor, target=Target(turn=2), passed=False, comment="Nothing was issued.", via="api")
+    sign_in(lead)
+
+    page.goto(f"/runs/{run.pk}/?result={result.pk}")
+
+    expect(page.locator("#drawer #turn-2 .note")).to_contain_text("Ines Kowalski on this turn: Fail")
+    expect(page.locator("#drawer #turn-1 .note")).to_have_count(0)
+    assert serious(page) == []
+
+
+def test_a_field_that_was_drawn_larger_breaks_no_rule_when_the_drawer_changes(page, sign_in, lead, run):
+    sign_in(lead)
+    page.goto(f"/runs/{run.pk}/?result={TestResult.objects.get(name='Gift card').pk}")
+    page.locator("#drawer textarea").scroll_into_view_if_needed()
+    corner = page.locator("#drawer textarea").bounding_box()
+    x, y = corner["x"] + corner["width"] - 4, corner["y"] + corner["height"] - 4
+
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y + 60, steps=4)
+    page.mouse.up()
+    assert page.locator("#drawer textarea").bounding_box()["height"] > corner["height"] + 40
+    page.locator("#drawer").focus()
+    page.keyboard.press("f")
+
+    expect(page.get_by_text("Fail saved for Gift card.")).to_be_visible()  # and the page complained of nothing
+
+
+def test_addresses_in_metadata_are_links_to_elsewhere(page, sign_in, lead, run):
+    result = TestResult.objects.get(name="Gift card")
+    sign_in(lead)
+    page.goto(f"/results/{result.pk}/")
+
+    link = page.get_by_role("link", name="https://traces.example.com/1")
+
+    expect(link).to_have_attribute("href", "https://traces.example.com/1")
+    expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+
+
+@pytest.mark.parametrize("page_options", [PHONE])
+def test_a_phone_has_a_way_from_the_top_of_a_result_to_its_review(page, sign_in, lead, run):
+    sign_in(lead)
+    page.goto(f"/results/{TestResult.objects.get(name='Gift card').pk}/")
+
+    page.get_by_role("link", name="Your review").click()
+
+    expect(page.get_by_role("button", name="Can’t tell")).to_be_in_viewport()
+
+
+def test_whatever_has_the_focus_shows_it(page, sign_in, lead, run):
+    sign_in(lead)
+    for path, presses in (("/runs/", 40), (f"/results/{TestResult.objects.get(name='Gift card').pk}/", 45)):
+        page.goto(path)
+        unseen = []
+        for _ in range(presses):
+            page.keyboard.press("Tab")
+            unseen += page.evaluate(UNSEEN)
+
+        assert (path, unseen) == (path, [])
+
+
+UNSEEN = """() => {
+  const ringed = (element) => element && getComputedStyle(element).outlineStyle !== "none" &&
+    parseFloat(getComputedStyle(element).outlineWidth) >= 1;
+  const here = document.activeElement;
+  if (!here || here === document.body || here.tagName === "IFRAME") return [];
+  const around = [here, here.nextElementSibling, here.closest("tr"), here.closest("form")];
+  return around.some(ringed) ? [] : [here.outerHTML.slice(0, 120)];
+}"""
+
+
 def test_a_summary_row_opens_its_results(page, sign_in, lead, run):
     sign_in(lead)
     page.goto(f"/runs/{run.pk}/?tab=summary")
@@ -325,7 +401,7 @@ def pages_of(run, result):
     ]
 
 
-@pytest.mark.parametrize("page_options", [{}, DARK, PHONE], ids=["light", "dark", "phone"])
+@pytest.mark.parametrize("page_options", [{**PHONE, **DARK}])  # every page has one of these states: test_every_page.py
 def test_axe_finds_nothing_serious_and_nothing_sticks_out(page, sign_in, lead, run, reviewed):
     sign_in(lead)
     for path in pages_of(run, reviewed):

@@ -1,7 +1,9 @@
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import expect
 
+from runs.models import Shard
 from tests.factories import make_organization, make_project, make_results, make_run, make_user
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -18,3 +20,26 @@ def test_the_row_of_a_running_run_moves_by_itself(page, sign_in):
     make_results(run, passed=3)
 
     expect(row).to_contain_text("3 / 4", timeout=8000)
+
+
+def test_a_run_that_is_judged_again_says_how_far_it_is_and_stops_asking_when_it_is_done(page, sign_in):
+    organization = make_organization()
+    run = make_run(make_project(organization), name="Nightly")
+    make_results(run, passed=2)
+    run.finish()
+    shards = [
+        Shard.objects.create(organization=organization, run=run, kind=Shard.Kind.JUDGE, number=number, size=1)
+        for number in (1, 2)
+    ]
+    sign_in(make_user(organization))
+    page.goto(reverse("results:run-detail", args=[run.pk]))
+    expect(page.get_by_text("Workers judge 2 of its results again.")).to_be_visible()
+
+    Shard.objects.filter(pk=shards[0].pk).update(done_at=timezone.now())
+    expect(page.get_by_text("Workers judge 1 of its results again.")).to_be_visible(timeout=8000)
+    Shard.objects.update(done_at=timezone.now())
+    expect(page.get_by_text("Everything has arrived.")).to_be_visible(timeout=8000)
+
+    expect(page.locator("[hx-trigger^=every]")).to_have_count(0)
+    page.get_by_role("link", name="Show the results as they are now").click()
+    expect(page.get_by_text("Everything has arrived.")).to_have_count(0)

@@ -148,6 +148,23 @@ def test_a_member_is_removed_after_a_question(page, sign_in, acme, ann):
     assert not Membership.objects.filter(user=vera).exists()
 
 
+def test_the_organisation_is_renamed_in_a_dialog(page, sign_in, acme, ann):
+    sign_in(ann, acme)
+    page.goto("/members/")
+
+    page.get_by_role("link", name="Rename Acme").click()
+    name = page.get_by_role("dialog", name="Rename Acme").get_by_label("Name")
+    expect(name).to_be_focused()
+    name.fill(" ")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    name.fill("Acme & Sons")
+    page.keyboard.press("Control+Enter")
+
+    expect(page.get_by_text("The organisation is called Acme & Sons now.")).to_be_visible()
+    expect(page.get_by_role("button", name="switch project")).to_contain_text("Acme & Sons")
+
+
 def test_a_token_is_copied_with_one_press(page, sign_in, acme, ann):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     sign_in(ann, acme)

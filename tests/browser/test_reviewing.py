@@ -127,6 +127,57 @@ def test_reviewing_with_the_keyboard_alone(page, sign_in, lead, ann, run):
     assert (run.passed, run.failed, run.corrected, run.reviews_done) == (1, 1, 1, 2)
 
 
+def test_the_key_sheet_of_a_review_lists_its_own_keys(page, sign_in, lead, ann, run):
+    made = assign_reviewers([judged(run, False)], [ann], by=lead)
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[made.assignments.get().pk]))
+
+    page.keyboard.press("?")
+
+    sheet = page.get_by_role("dialog", name="Shortcuts")
+    expect(sheet.get_by_role("heading", level=3)).to_have_text(["Your review", "The queue"])
+    for keys in ("pfn", "↓↑", "1–9", "Ctrl ↵", "←", "s→"):
+        expect(sheet.get_by_text(keys, exact=True).or_(sheet.locator("dd", has_text=keys)).first).to_be_visible()
+
+
+def test_arrows_walk_the_queue_but_stay_in_a_group_of_choices(page, sign_in, lead, ann, run):
+    made = assign_reviewers([judged(run, False), judged(run, False)], [ann], by=lead)
+    first, second = (reverse("results:review", args=[one.pk]) for one in made.assignments.order_by("pk"))
+    sign_in(ann)
+    page.goto(first)
+
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile(second))
+    expect(page.locator("html[data-ready]")).to_be_attached()
+    page.locator("input[name=verdict]").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("input[name=verdict]:checked")).to_have_value("failed")
+    page.keyboard.press("ArrowLeft")
+
+    expect(page.locator("input[name=verdict]:checked")).to_have_value("passed")
+    expect(page).to_have_url(re.compile(second))
+
+
+def test_no_answer_is_cut_short(page, sign_in, lead, ann, run):
+    options = [{"label": label, "passes": True} for label in ("As it is", "With changes to the second half", "Never")]
+    asked = make_evaluator(
+        run.project, name="Would you send this?", who="human", value_type="label", options=options,
+        definition={"question": "Would you send this answer to the customer?"},
+    )  # fmt: skip
+    result = make_result(run, evaluations=[Judgement(evaluator=asked, source="human", state="pending")])
+    made = assign_reviewers([result], [ann], by=lead)
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[made.assignments.get().pk]))
+
+    question = page.get_by_role("group", name="Would you send this answer to the customer?")
+    cut = question.locator(".choice__face").evaluate_all(
+        "faces => faces.filter(face => face.scrollWidth > face.clientWidth + 1).map(face => face.innerText)"
+    )
+
+    assert cut == []
+    expect(question.get_by_text("Would you send this?")).to_have_count(0)
+
+
 def test_done_too_early_leads_to_the_missing_verdict(page, sign_in, lead, ann, run):
     assign_reviewers([judged(run, False)], [ann], by=lead)
     sign_in(ann)
@@ -293,7 +344,8 @@ def test_declining_asks_for_a_reason_in_a_dialog(page, sign_in, lead, ann, ben, 
     page.get_by_role("link", name="Decline").click()
     dialog = page.get_by_role("dialog", name="Decline this review?")
     expect(dialog).to_be_visible()
-    dialog.get_by_label("Why").fill("I wrote this case")
+    expect(dialog.get_by_label("Why")).to_be_focused()
+    page.keyboard.type("I wrote this case")
     page.keyboard.press("Control+Enter")
 
     expect(page.get_by_text("Declined. Another reviewer has it now.")).to_be_visible()
@@ -310,14 +362,20 @@ def test_everything_works_without_scripts(page, sign_in, lead, ann, run):
     page.get_by_role("button", name="Update the preview").click()
     page.get_by_role("button", name="Assign 2 reviews").click()
     expect(page.get_by_text("Assigned 2 reviews to 1 person.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Withdrew 2 reviews.")).to_be_visible()
+    assign_reviewers(list(run.results.all()), [ann], by=lead, rubric="Be **fair**.")
 
     sign_in(ann)
     page.goto(reverse("results:review-list"))
     page.get_by_role("link", name="Start reviewing").click()
+    subject = page.get_by_role("region", name="Result under review")
+    subject.get_by_text("Instructions").click()
+    expect(subject.get_by_text("Be fair.")).to_be_visible()
     page.get_by_label("Comment").fill("By hand")
     page.get_by_role("button", name="Save draft").click()
     expect(page.get_by_label("Comment")).to_have_value("By hand")
-    page.get_by_role("radio", name=re.compile("Fail f")).check()
+    page.get_by_role("radio", name=re.compile("^Fail")).check()
     page.get_by_role("button", name="Done and next").click()
     page.get_by_role("link", name="Decline").click()
     page.get_by_label("Why").fill("Not mine")

@@ -229,6 +229,23 @@ def test_a_fragment_that_fails_says_so_in_its_place(page, signed_in):
     expect(page.locator("#drawer")).to_contain_text("This page isn’t here")
 
 
+@pytest.mark.parametrize("forgiven", [("console: Failed to load resource: the server responded with a status of 500",)])
+@pytest.mark.parametrize(
+    ("status", "heading", "way"),
+    [(403, "You can’t do this here", "Go to runs"), (404, "This page isn’t here", "Go to runs"),
+     (500, "That didn’t work", "Try again")],
+)  # fmt: skip
+def test_an_error_wears_the_house_look_and_leads_on(page, signed_in, forgiven, status, heading, way):
+    answer = page.goto(f"/broken/{status}/")
+
+    assert answer.status == status
+    expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+    button = page.get_by_role("link", name=way)
+    expect(button).to_be_visible()
+    assert button.evaluate("one => getComputedStyle(one).backgroundColor") == "rgb(52, 81, 209)"
+    assert serious(page) == []
+
+
 @pytest.mark.parametrize("forgiven", [("console: Failed to load resource: net::", "console: htmx: htmx:error")])
 def test_no_answer_becomes_a_message(page, signed_in, forgiven):
     page.goto("/list/")

@@ -342,6 +342,8 @@ def test_web_addresses_in_metadata_can_be_followed_and_nothing_else_can(lead, ru
         run,
         metadata={
             "trace": {"type": "url", "value": "https://traces.example.com/1?a=b&c=d"},
+            "help": {"type": "url", "url": "https://shop.example/help", "text": "Help <page>"},
+            "trap": {"type": "url", "url": "javascript:alert(2)", "text": "Help"},
             "evil": {"type": "url", "value": "javascript:alert(1)"},
             "odd": {"type": "url", "value": "https://"},
             "nested": {"type": "json", "value": {"a": [1]}},
@@ -354,6 +356,8 @@ def test_web_addresses_in_metadata_can_be_followed_and_nothing_else_can(lead, ru
 
     assert 'href="https://traces.example.com/1?a=b&amp;c=d" rel="noopener noreferrer nofollow"' in text
     assert 'href="http://plain.example.com/"' in text
+    named = '<a href="https://shop.example/help" title="https://shop.example/help" rel="noopener noreferrer nofollow">'
+    assert f"{named}Help &lt;page&gt;" in text
     assert 'href="javascript' not in text
     assert 'href="https://"' not in text
     assert "javascript:alert(1)" in text
