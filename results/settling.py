@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -233,14 +233,10 @@ class Settlement:
         if after == self._rollup_before:
             return {}
         shifts: dict[RollupKey, RollupShift] = defaultdict(RollupShift.empty)
-        gone = list(self._rollup_before)
-        for part in after:
-            if part in gone:
-                gone.remove(part)
-            else:
-                shifts[part[0]].add(*part[1], 1)
-        for key, values in gone:
-            shifts[key].add(*values, -1)
+        had, has = Counter(self._rollup_before), Counter(after)
+        for sign, moved in ((1, has - had), (-1, had - has)):
+            for key, values in moved.elements():
+                shifts[key].add(*values, sign)
         return shifts
 
     def _human_evaluators(self) -> set[UUID]:

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -18,7 +18,7 @@ from evalhub.accounts.models import Organization
 from evalhub.accounts.rights import Role
 from evalhub.benchmark.expanding import EVALUATORS_EACH, STEPS_EACH, by_hand, load_expanded
 from runs.models import TestRun
-from tests.factories import make_organization, make_token, make_user
+from tests.factories import make_evaluator, make_organization, make_project, make_token, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +80,31 @@ def test_expanding_is_near_what_hand_written_sql_takes(
             f"{measured:.0f} ms, hand-written SQL and orjson {limit:.0f} ms, ratio {measured / limit:.2f}"
         )
     assert measured / limit <= 3
+
+
+@pytest.mark.slow
+def test_many_evaluations_at_once_take_time_in_proportion(organization: Organization) -> None:
+    project = make_project(organization)
+    options = [{"label": "Good", "value": 1, "passes": True}]
+    people = [make_evaluator(project, who="human", value_type="label", options=options) for _ in range(3)]
+    token = make_token(make_user(organization, Role.LEAD), organization)
+
+    def send(path: str, body: dict[str, Any]) -> None:
+        answer = Client().post(f"/api/{path}", body, "application/json", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200, answer.content
+
+    taken = []
+    for size in (400, 1600):
+        items = [{"id": str(uuid4()), "name": f"case {n}", "inputs": {"n": n}} for n in range(size)]
+        send("v1/test-result-simple", {"pipelineSlug": project.slug, "testRuns": items})
+        said = [
+            {"runId": item["id"], "evaluatorId": str(person.pk), "evalLabel": "Good"}
+            for item in items
+            for person in people[:2]
+        ]
+        taken.append(seconds(lambda said=said: send("v2/evaluations/bulk", {"data": said})))
+
+    assert taken[1] < 4 * taken[0] * 2
 
 
 def seconds(work: Callable[[], Any]) -> float:
