@@ -8,7 +8,7 @@ from typing import Any
 from evalhub.accounts.actor import Actor
 from results.models import Outcome, TestResult
 from runs.launching import CannotLaunch, launch_again, plan_judging
-from runs.models import Evaluator, TestRun
+from runs.models import Endpoint, Evaluator, TestRun
 
 
 def launch_failed(run: TestRun, *, by: Actor | None, **fields: Any) -> TestRun:
@@ -21,8 +21,10 @@ def launch_failed(run: TestRun, *, by: Actor | None, **fields: Any) -> TestRun:
     return launch_again(run, by=by, cases=cases, **fields)
 
 
-def score_again(run: TestRun, evaluators: Sequence[Evaluator], *, by: Actor | None) -> tuple[str, int]:
+def score_again(
+    run: TestRun, evaluators: Sequence[Evaluator], *, by: Actor | None, judge: Endpoint | None = None
+) -> tuple[str, int]:
     """Judge the run's answers with these evaluators as they are now; the scoring's name, and how many results."""
     results = TestResult.objects.filter(run=run, deleted_at__isnull=True).order_by("position")
     ids = list(results.values_list("pk", flat=True))
-    return plan_judging(run, ids, evaluators, by=by), len(ids)
+    return plan_judging(run, ids, evaluators, by=by, judge=judge), len(ids)

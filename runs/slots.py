@@ -140,7 +140,9 @@ class Gate:
 
     def _leave(self, place: int) -> None:
         """Hand the place on; one that was kept for a whole turn goes back, so that other workers may win it."""
-        fresh = time.monotonic() - self._taken.get(place, 0.0) < TURN_SECONDS and len(self._taken) <= self.limit
+        if place not in self._taken:  # lost with the locks: it may be somebody else's by now
+            return
+        fresh = time.monotonic() - self._taken[place] < TURN_SECONDS and len(self._taken) <= self.limit
         while fresh and self._waiting:
             future = self._waiting.popleft()
             if not future.done():

@@ -43,6 +43,8 @@ LAUNCH: Final = Shape(
         "endpoint": Ref(model=Endpoint, doc="Instead of the configuration's."),
         "test_set": Ref(model=TestSet, doc="Instead of the configuration's."),
         "evaluators": Items(of=Ref(model=Evaluator), most=200, once=True, doc="Instead of the configuration's."),
+        "judge": Ref(model=Endpoint, doc="The model that is asked where an AI evaluator names none."),
+        "simulator": Ref(model=Endpoint, doc="The model that plays the users of conversations with a goal."),
         "category": Ref(model=Category, words=("name",), doc="Only cases of it: its id or name."),
         "topic": Ref(model=Topic, words=("name",), doc="Only cases of it: its id or name."),
         "prompt": Ref(model=Prompt, doc="Only cases with it."),
@@ -67,7 +69,8 @@ SCORING: Final = Shape(
             most=200,
             once=True,
             doc="Those who judge, as they are now.",
-        )
+        ),
+        "judge": Ref(model=Endpoint, doc="The model that is asked where an AI evaluator names none."),
     },
 )
 SCORED: Final = Object(
@@ -151,7 +154,7 @@ class Scorings(ApiView):
         for n, evaluator in enumerate(values["evaluators"]):
             if evaluator.project_id not in (None, run.project_id):
                 misfit("belongs to another project", "evaluators", n)
-        scoring, results = score_again(run, values["evaluators"], by=self.actor)
+        scoring, results = score_again(run, values["evaluators"], by=self.actor, judge=values.get("judge"))
         return Response({"id": scoring, "results": results}, status=202)
 
 

@@ -62,6 +62,21 @@ def test_a_launch_keeps_to_a_category(api, configuration, organization):
     assert launched.json()["snapshot"]["filters"] == {"category": {"id": str(category.pk), "name": "Safety"}}
 
 
+def test_a_launch_names_the_models_that_judge_and_play(api, configuration):
+    model = make_endpoint(configuration.project, name="m-1", external_id="model-1")
+
+    launched = api.post("/api/configurations/nightly/runs/", {"judge": "model-1", "simulator": str(model.pk)})
+    run = TestRun.objects.get()
+    make_results(run, passed=1)
+    evaluator = make_evaluator(configuration.project, who="ai", definition={"prompt": "?"})
+    again = api.post(f"/api/runs/{run.pk}/scorings/", {"evaluators": [str(evaluator.pk)], "judge": "model-1"})
+
+    named = {"id": str(model.pk), "name": "m-1"}
+    assert (launched.status_code, again.status_code) == (201, 202)
+    assert (launched.json()["snapshot"]["judge"], launched.json()["snapshot"]["simulator"]) == (named, named)
+    assert run.shards.get(kind=Shard.Kind.JUDGE).work["judge"] == named
+
+
 def test_what_cannot_be_launched_is_a_400_with_a_sentence(api, project):
     make_configuration(project, external_id="empty", name="Empty")
 

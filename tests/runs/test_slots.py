@@ -135,3 +135,29 @@ def test_who_waits_hears_that_the_locks_are_lost():
             pass
 
     assert asyncio.run(run())
+
+
+def test_who_leaves_after_the_locks_are_lost_makes_no_place_free():
+    """The database may have given it to somebody else meanwhile."""
+    problems = []
+
+    async def run():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        async with two_workers() as (first, _):
+            gate = first.gate("endpoint:1", 2)
+            async with gate.turn():
+                waiting = asyncio.create_task(enter(gate))
+                await asyncio.sleep(0.2)
+                await first.close()
+            async with asyncio.timeout(5):
+                [later] = await asyncio.gather(enter(gate), return_exceptions=True)
+                await waiting
+            await asyncio.sleep(0.3)
+        return later
+
+    async def enter(gate):
+        async with gate.turn():
+            pass
+
+    assert isinstance(asyncio.run(run()), LocksLost)
+    assert problems == []
