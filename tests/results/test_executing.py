@@ -258,6 +258,34 @@ def test_what_waits_for_its_turn_is_not_asked_once_the_run_is_cancelled():
     assert asked_later <= 12  # those of the moment in which nobody knows it yet
 
 
+def test_answers_are_kept_when_only_the_locks_are_lost():
+    """One connection of the worker dies: what it protected ends, what was answered is recorded."""
+
+    def cut():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'evalhub locks' AND datname = current_database()"
+            )
+        connection.close()
+
+    async def slow(request, writer):
+        if len(bot.seen) == 10:
+            await asyncio.to_thread(cut)
+        await asyncio.sleep(0.1)
+        writer.write(answer({"output": "You said"}))
+
+    with endpoint_in_a_thread(slow) as bot:
+        run = launch(set_up(bot.url, cases=80, max_concurrency=4), by=None)
+        work()
+        asked, recorded = len(bot.seen), done(run).result_count
+        tend_runs()
+        work()
+
+    assert (done(run).status, run.result_count, run.errors) == ("completed", 80, 0)
+    assert (asked - recorded, len(bot.seen)) == (0, 80)
+
+
 def test_a_run_is_launched_again_and_only_what_failed():
     broken = {"Question 2?"}
 
