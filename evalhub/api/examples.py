@@ -118,6 +118,7 @@ VALUES: Final[dict[str, Any]] = {
     "unjudged": 0,
     "pass_rate": 0.77,
     "pass_interval": [0.662, 0.851],
+    "judged_share": 0.961,
     "tokens": 0,
     "cost": None,
     "mean_latency_ms": 2196.0,
