@@ -17,7 +17,7 @@ from results.recording import record_results
 from results.records import Judgement, ResultRecord, StepRecord
 from results.reviewing import Correction, submit_review
 from runs.cases import add_to_test_set, golden_set
-from runs.models import Evaluator, TestRun
+from runs.models import Evaluator, Project, TestRun, TestSet
 from tests.factories import (
     make_case,
     make_evaluator,
@@ -231,6 +231,15 @@ def test_a_pipeline_id_is_never_passed_over_for_a_slug(organization: Organizatio
     ]
 
     assert answers == [404, 404, 400, 400]
+
+
+def test_a_project_that_was_made_without_a_golden_set_gets_one(organization: Organization, ask: Ask) -> None:
+    project = Project.objects.create(organization=organization, name="By hand", slug="by-hand")
+
+    told = [ask("GET", f"v{n}/pipelines?slug=by-hand")[1] for n in (1, 2)]
+
+    (golden,) = TestSet.objects.filter(project=project)
+    assert told[0]["pipelines"][0]["goldenDatasetId"] == told[1]["data"][0]["goldenDatasetId"] == str(golden.pk)
 
 
 def test_two_runs_with_one_id_are_refused(organization: Organization, ask: Ask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -88,6 +89,17 @@ def test_the_same_call_twice_is_one(hub: Hub, js: RealClient, project: dict[str,
     assert answers == [{"pipelineRunId": ident}, {"pipelineRunId": ident}]
     page = hub.signed_in("tom").get(f"/projects/{project['uuid']}/production/").text
     assert page.count('<tr role="row" data-row>') == 1
+
+
+def test_the_first_twenty_calls_of_a_project_may_come_at_once(hub: Hub, project: dict[str, Any]) -> None:
+    calls = [{"id": str(uuid.uuid4()), "slug": project["slug"], "stepRuns": []} for _ in range(20)]
+
+    with ThreadPoolExecutor(20) as pool:
+        statuses = list(pool.map(lambda call: hub.http.post("/api/v1/run", json=call).status_code, calls))
+
+    assert statuses == [200] * 20
+    found = hub.api("GET", f"/projects/{project['uuid']}/production/")["items"]
+    assert {one["id"] for one in found} == {call["id"] for call in calls}
 
 
 def test_calls_are_in_the_list_of_the_project_and_nowhere_else(

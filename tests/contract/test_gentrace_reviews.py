@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -97,6 +98,19 @@ def test_evaluations_settle_what_is_pending_and_add_the_rest(
         [(False, None, "1", None)],
     ]
     assert js.call("getTestResultStatus", given["resultId"]) == {"total": 5, "pending": 1, "failure": 0, "done": 4}
+
+
+def test_of_twenty_evaluations_at_once_one_settles_what_is_pending(
+    hub: Hub, js: RealClient, project: dict[str, Any], tone: str
+) -> None:
+    given = js.call("runners", slug=project["slug"], filter="alpha", output="hello")
+    entry = {"runId": given["ids"][0], "evaluatorId": tone, "evalLabel": "Good"}
+
+    with ThreadPoolExecutor(20) as pool:
+        sent = [pool.submit(hub.http.post, "/api/v2/evaluations/bulk", json={"data": [entry]}) for _ in range(20)]
+
+    assert {one.result().status_code for one in sent} == {200}
+    assert js.call("getTestResultStatus", given["resultId"]) == {"total": 20, "pending": 0, "failure": 0, "done": 20}
 
 
 def test_evaluations_are_listed_in_the_second_and_third_version(

@@ -89,17 +89,18 @@ def pipeline_ids(project_ids: Iterable[UUID]) -> dict[UUID, str]:
 
 
 def golden_ids(project_ids: Iterable[UUID]) -> dict[UUID, str]:
-    rows = TestSet.objects.filter(project__in=set(project_ids), is_golden=True, deleted_at__isnull=True)
-    return {row["project_id"]: wire_id(row) for row in rows.values("id", "external_id", "project_id")}
+    """The projects' golden data sets, made where they are missing."""
+    wanted = set(project_ids)
+    rows = TestSet.objects.filter(project__in=wanted, is_golden=True, deleted_at__isnull=True)
+    found = {row["project_id"]: wire_id(row) for row in rows.values("id", "external_id", "project_id")}
+    for project in Project.objects.filter(pk__in=wanted - found.keys()) if wanted - found.keys() else ():
+        test_set = golden_set(project)
+        found[project.pk] = wire_id({"id": test_set.pk, "external_id": test_set.external_id})
+    return found
 
 
 def golden_id(project: Project) -> str:
-    """The project's golden data set, made where it is missing."""
-    found = golden_ids([project.pk]).get(project.pk)
-    if found is None:
-        test_set = golden_set(project)
-        found = wire_id({"id": test_set.pk, "external_id": test_set.external_id})
-    return found
+    return golden_ids([project.pk])[project.pk]
 
 
 def evaluators_of(project: Project, *, run: TestRun | None = None) -> list[Row]:
