@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-from django.conf import settings
 
 from evalhub.accounts.models import ApiToken, Membership, Organization, User
 from evalhub.accounts.rights import Role, Scope
-from evalhub.benchmark.loading import session_of
+from evalhub.benchmark.loading import session_of, text
 from evalhub.benchmark.serving import Site
 from results.assigning import assign_reviewers
 from runs.models import TestRun
@@ -38,7 +33,11 @@ class Log:
     pages: list[float] = field(default_factory=list)  # milliseconds
     submits: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    imported: list[int] = field(default_factory=list)  # which importer, once a file
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def files_of(self, number: int) -> int:
+        return self.imported.count(number)
 
     def keep(self, kind: list[float], began: float, status: int, what: str, *good: int) -> None:
         with self.lock:
@@ -68,44 +67,37 @@ def prepare(reviewers: int, submits: int) -> list[Person]:
     return people
 
 
-def import_files(folder: Path, count: int) -> list[Path]:
-    """JSON Lines of our own making, each a run of its own."""
-    dice = random.Random(11)  # noqa: S311
-    files = []
-    for n in range(count):
-        file = folder / f"drill-{n}.jsonl"
-        with open(file, "w") as out:
-            for row in range(ROWS_PER_IMPORT):
-                line = {"id": f"drill-{n}-{row}", "input": f"Question {row}?", "output": "An answer. " * 20,
-                        "accuracy": round(dice.random(), 3)}  # fmt: skip
-                out.write(json.dumps(line) + "\n")
-        files.append(file)
-    return files
-
-
-def drill(site: Site, people: list[Person], seconds: float, imports: int) -> tuple[Log, list[int]]:
-    """Let everybody work; the log, and the imports' exit codes."""
+def drill(site: Site, people: list[Person], seconds: float, imports: int) -> Log:
+    """Let everybody work; so many imports run all the time, file after file."""
     log, over = Log(), time.monotonic() + seconds
     threads = [
         threading.Thread(target=work, args=(site, person, log, over, number), daemon=True)
         for number, person in enumerate(people)
     ]
+    threads += [threading.Thread(target=bring, args=(site, log, over, n), daemon=True) for n in range(imports)]
     for thread in threads:
         thread.start()
-    running = [
-        subprocess.Popen(
-            [sys.executable, "manage.py", "import_results", str(file), "--project", "support-bot"],
-            cwd=settings.BASE_DIR,
-            env=site.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for file in import_files(site.folder, imports)
-    ]
-    codes = [one.wait() for one in running]
     for thread in threads:
         thread.join(seconds + 60)
-    return log, codes
+    return log
+
+
+def bring(site: Site, log: Log, over: float, number: int) -> None:
+    """Import files of our own making, each a run of its own, until it is over."""
+    dice = random.Random(number)  # noqa: S311
+    while time.monotonic() < over:
+        file = site.folder / f"drill-{number}-{log.files_of(number)}.jsonl"
+        lines = (
+            {"id": f"{file.stem}-{row}", "input": text(dice, 20), "output": text(dice, 40), "accuracy": dice.random()}
+            for row in range(ROWS_PER_IMPORT)
+        )
+        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        try:
+            site.manage("import_results", str(file), "--project", "support-bot")
+        except RuntimeError as wrong:
+            log.errors.append(str(wrong))
+        log.imported.append(number)
+        file.unlink()
 
 
 def work(site: Site, person: Person, log: Log, over: float, number: int) -> None:

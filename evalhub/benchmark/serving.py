@@ -107,9 +107,9 @@ class Site:
         sent = {"Host": "localhost", **headers}
         if self.loaded is not None and not path.startswith("/floor/"):
             if path.startswith("/api/"):
-                sent["Authorization"] = f"Bearer {self.loaded.token}"
+                sent.setdefault("Authorization", f"Bearer {self.loaded.token}")
             else:
-                sent["Cookie"] = f"evalhub-session={self.loaded.session}"
+                sent.setdefault("Cookie", f"evalhub-session={self.loaded.session}")
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:

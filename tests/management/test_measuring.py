@@ -1,0 +1,52 @@
+"""The benchmark and the load drill, small: that they run, check what they time, and clean up after themselves."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+
+
+@pytest.fixture
+def folder(settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    return tmp_path
+
+
+def test_the_benchmark_measures_every_row_and_leaves_nothing_but_its_figures(folder):
+    said = StringIO()
+
+    call_command("benchmark", size=2_000, rounds=1, stdout=said, stderr=StringIO())
+
+    measured = json.loads((folder / "benchmark.json").read_text())
+    assert (measured["size"], [path.name for path in folder.iterdir()]) == (2_000, ["benchmark.json"])
+    assert {figure["name"] for figure in measured["figures"]} == {
+        "start to 200 on /runs/",
+        "idle memory, 2 workers",
+        "runs list, API",
+        "runs list, page",
+        "results by score, API",
+        "results by score, deep page",
+        "results by score, page",
+        "one result, expanded",
+        "numbers per evaluator",
+        "Gentrace's expanded result",
+        "batch ingest, 1 client",
+        "reviews, 1 client",
+        "reviews, 8 clients",
+        "installation",
+        "first view, gzip",
+    }
+    assert "results by score, deep page" in said.getvalue()
+
+
+def test_reviewers_at_work_while_files_come_in_lose_nothing(folder):
+    said = StringIO()
+
+    call_command("drill_load", reviewers=6, seconds=12, imports=1, size=400, stdout=said, stderr=StringIO())
+
+    lines = said.getvalue().splitlines()
+    assert lines[-2].endswith("stored = counted.")
+    assert lines[-1].endswith("reviews kept, 0 errors")
+    assert not lines[-1].startswith("0 ")
+    assert list(folder.iterdir()) == []
