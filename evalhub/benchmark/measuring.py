@@ -155,7 +155,7 @@ def check_results(site: Site, answer: Answer) -> None:
     items = answer.json()["items"]
     expected = min(50, of_run(site)["counts"]["failed"])
     must(len(items) == expected, f"{len(items)} rows instead of {expected}")
-    must({item["outcome"] for item in items} == {"failed"}, "a row that did not fail is in the list")
+    must({item["outcome"] for item in items} <= {"failed"}, "a row that did not fail is in the list")
     marks = [score_of(item, of(site).evaluators[0]) for item in items]
     must(marks == sorted(marks, reverse=True), "the rows are not in the order of the score")
 
@@ -336,11 +336,12 @@ def measure_reviews(site: Site, clients: int, goal: float, count: int = 320) -> 
     """Reviews of one run by one token's user: permission check, audit event and settled counters included."""
     path = f"/api/results/?run={of(site).run}&review=none&limit=200"
     ids: list[str] = []
-    while path and len(ids) < count:
+    while path and len(ids) < 2 * count:
         page = site.get(path).json()
         ids += [item["uuid"] for item in page["items"]]
         path = re.sub(r"^https?://[^/]+", "", page["next"] or "")
-    must(len(ids) >= 2 * WARM_UP_REVIEWS, "too few results are left to review: measure a larger size, on new data")
+    count = min(count, len(ids) // 2)  # the rest is for the next
+    must(count >= 2 * WARM_UP_REVIEWS, "too few results are left to review: measure a larger size, on new data")
     before = of_run(site)["reviews"]["reviewed"]
 
     def review(ident: str) -> int:
