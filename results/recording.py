@@ -215,18 +215,17 @@ class _Desk:
         external_ids = {normal_external_id(record.external_id) for record in self.batch if record.external_id}
         known: dict[Any, tuple[UUID, str]] = {}
         if external_ids:
-            rows = TestResult.objects.filter(
+            named = TestResult.objects.filter(
                 organization_id=self.run.organization_id, external_id__among=list(external_ids), deleted_at__isnull=True
-            ).values_list("external_id", "pk", "run_id")
-            for external_id, pk, run_id in rows:
-                if run_id != self.run.pk:
-                    index = next(
-                        i
-                        for i, r in enumerate(self.batch)
-                        if r.external_id and external_id == normal_external_id(r.external_id)
-                    )
+            )
+            rows = [(str(name), pk, run_id) for name, pk, run_id in named.values_list("external_id", "pk", "run_id")]
+            elsewhere = {name for name, _, run_id in rows if run_id != self.run.pk}
+            if elsewhere and TestResult.objects.release(self.run.organization_id, elsewhere):
+                elsewhere.intersection_update(map(str, named.values_list("external_id", flat=True)))
+            for index, record in enumerate(self.batch if elsewhere else ()):
+                if record.external_id and normal_external_id(record.external_id) in elsewhere:
                     raise RecordingError(index, "id", "This id belongs to a result of another run.")
-                known[external_id] = (pk, str(external_id))
+            known |= {name: (pk, name) for name, pk, run_id in rows if run_id == self.run.pk}
         taken: set[Identity] = set()
         outcomes: list[tuple[UUID, str]] = []
         case_ids = {case.pk for case in self.cases if case}

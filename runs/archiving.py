@@ -21,6 +21,7 @@ def archive(thing: Deletable, *, by: Actor) -> bool:
     with transaction.atomic():
         moved = type(thing)._default_manager.filter(pk=thing.pk).archive()
         if moved:
+            _bump_sets_of(thing)
             record_event(f"{thing._meta.model_name}.archived", thing, by=by)
     return bool(moved)
 
@@ -30,6 +31,7 @@ def restore(thing: Deletable, *, by: Actor) -> bool:
     with transaction.atomic():
         moved = type(thing)._default_manager.filter(pk=thing.pk).restore()
         if moved:
+            _bump_sets_of(thing)
             record_event(f"{thing._meta.model_name}.restored", thing, by=by)
     return bool(moved)
 
@@ -43,8 +45,13 @@ def delete(thing: Deletable, *, by: Actor) -> bool:
         if getattr(row, "is_default", False) or getattr(row, "is_golden", False):
             raise Refused("The default project and the golden sets stay: they take what arrives without a place.")
         row.mark_deleted()
-        if isinstance(row, Case):
-            for test_set in TestSet.objects.filter(cases=row):
-                test_set.bump()
+        _bump_sets_of(row)
         record_event(f"{row._meta.model_name}.deleted", row, by=by)
     return True
+
+
+def _bump_sets_of(thing: Deletable) -> None:
+    """A set asks for other cases from now on."""
+    if isinstance(thing, Case):
+        for test_set in TestSet.objects.filter(cases=thing):
+            test_set.bump()

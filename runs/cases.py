@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from evalhub.accounts.actor import Actor
@@ -292,8 +292,11 @@ def _copy_cases(cases: Sequence[Case]) -> None:
 def _cases_by_external_id(project: Project, wanted: Iterable[str]) -> dict[str, Case]:
     cases = Case.objects.filter(
         organization_id=project.organization_id, external_id__among=list(wanted), deleted_at__isnull=True
-    )
-    return {case.external_id or "": case for case in cases.defer("metadata", "attributes", "plan")}
+    ).annotate(gone=Q(project__deleted_at__isnull=False))
+    found = {case.external_id or "": case for case in cases.defer("metadata", "attributes", "plan")}
+    if gone := [key for key, case in found.items() if case.gone]:
+        Case.objects.release(project.organization_id, gone)
+    return {key: case for key, case in found.items() if key not in gone}
 
 
 def _case_made_from(spec: CaseSpec, project: Project, number: int) -> Case:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
@@ -40,6 +43,15 @@ class TenantQuerySet[T: models.Model](models.QuerySet[T]):
 
 
 class DeletableQuerySet[T: models.Model](TenantQuerySet[T]):
+    def release(self, organization_id: UUID, external_ids: Iterable[str]) -> int:
+        """Rows that are gone with what they belong to give these ids up: their senders may use them again."""
+        above = [path for path in getattr(self.model, "deleted_paths", ()) if path != "deleted_at"]
+        if not above:
+            return 0
+        gone = reduce(or_, (Q(**{f"{path}__isnull": False}) for path in above))
+        named = self.filter(gone, organization=organization_id, external_id__in=list(external_ids))
+        return named.update(external_id=None)
+
     def current(self) -> Self:
         """Neither archived nor deleted."""
         return self.filter(archived_at__isnull=True, deleted_at__isnull=True)
@@ -113,6 +125,11 @@ class Deletable(Tenant):
     def public_id(self) -> str:
         """What doors give back: the sender's id where it chose one, else ours."""
         return self.external_id or str(self.pk)
+
+    def save(self, *args: Any, **options: Any) -> None:
+        if self._state.adding and self.external_id:
+            type(self)._default_manager.release(self.organization_id, [self.external_id])
+        super().save(*args, **options)
 
     def archive(self) -> None:
         self._stamp(archived_at=timezone.now())

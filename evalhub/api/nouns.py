@@ -19,10 +19,10 @@ from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, 
 from evalhub.api.problems import conflict
 from evalhub.api.rows import Row
 from evalhub.api.shapes import Choice, Field, Shape, Text
-from evalhub.audit.models import record_event
+from evalhub.web.errors import Refused
 from evalhub.web.filters import contains
 from evalhub.web.paging import Order
-from runs.archiving import archive, restore
+from runs.archiving import archive, delete, restore
 from runs.models import Project
 
 ARCHIVED: Final[dict[str, Field]] = {
@@ -181,7 +181,10 @@ class NounDetail(OfNoun):
         row = get(noun.model, actor, id, lock=True)
         if request.headers.get("If-Match"):
             check_not_stale(request, etag_of(self.shown(row.pk), noun.change.fields))
-        delete(row, by=actor)
+        try:
+            delete(row, by=actor)
+        except Refused as reason:
+            raise conflict(str(reason)) from None
         return Response(status=204)
 
 
@@ -212,13 +215,6 @@ def archival_of(noun: Noun) -> dict[str, Operation]:
             summary=f"Restore {noun.label}", action="archive", doc="Back into the lists.", answer=noun.shown
         ),
     }
-
-
-def delete(row: Deletable, *, by: Actor) -> None:
-    if getattr(row, "is_default", False) or getattr(row, "is_golden", False):
-        raise conflict("The default project and the golden sets stay: they take what arrives without a place.")
-    row.mark_deleted()
-    record_event(f"{row._meta.model_name}.deleted", row, by=by)
 
 
 def by_archived(rows: Any, wanted: str) -> Any:

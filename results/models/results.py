@@ -376,6 +376,7 @@ class Rollup(Tenant):
     (no turns), the current one of each pair.
     """
 
+    deleted_paths = ("run__deleted_at", "run__project__deleted_at")
     run = models.ForeignKey(TestRun, on_delete=models.CASCADE, related_name="rollups", db_index=False)
     variant = models.ForeignKey(Variant, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     evaluator = models.ForeignKey(Evaluator, on_delete=models.CASCADE, related_name="+")

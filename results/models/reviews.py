@@ -23,6 +23,7 @@ class ReviewRound(Named):
         OPEN = "open", "Open"
         CLOSED = "closed", "Closed"
 
+    deleted_paths = ("project__deleted_at", "run__deleted_at")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="review_rounds")
     run = models.ForeignKey(TestRun, null=True, blank=True, on_delete=models.CASCADE, related_name="review_rounds")
     name = models.CharField(max_length=200)

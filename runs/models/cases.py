@@ -146,6 +146,7 @@ class Case(Deletable):
 class CaseRevision(Tenant):
     """A case as it was before it changed."""
 
+    deleted_paths = ("case__deleted_at", "case__project__deleted_at")
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
     inputs = models.JSONField(default=dict)

@@ -44,7 +44,7 @@ class Evaluator(Deletable):
         LOCAL = "local", "Came with results"
         IMPORT = "import", "Came with an import"
 
-    deleted_paths = ("deleted_at",)
+    deleted_paths = ("deleted_at", "project__deleted_at")
     project = models.ForeignKey(
         Project,
         null=True,
@@ -149,6 +149,7 @@ class Evaluator(Deletable):
 class EvaluatorVersion(Tenant):
     """An evaluator as it was before it changed."""
 
+    deleted_paths = ("evaluator__deleted_at", "evaluator__project__deleted_at")
     evaluator = models.ForeignKey(Evaluator, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     definition = models.JSONField(default=dict)

@@ -277,6 +277,7 @@ class TestRun(Deletable):
 class Variant(Tenant):
     """One column of a run that asks each case several ways (promptfoo's prompt x provider)."""
 
+    deleted_paths = ("run__deleted_at", "run__project__deleted_at")
     run = models.ForeignKey(TestRun, on_delete=models.CASCADE, related_name="variants")
     position = models.PositiveIntegerField(default=0)
     label = models.CharField(max_length=300)
