@@ -17,7 +17,7 @@ from evalhub.accounts.models import ApiToken, Membership, Organization, User
 from evalhub.audit.models import AuditEvent
 from evalhub.database.ids import new_id
 from results.assigning import assign_reviewers
-from results.models import Evaluation, ReviewAssignment
+from results.models import Evaluation, ReviewAssignment, TestResult
 from runs.models import Case, Endpoint, Evaluator, EvaluatorVersion, Folder, Project, TestRun, TestSet
 from tests.factories import (
     PASSWORD,
@@ -74,6 +74,9 @@ def make_row():
 
     def make(model, **fields):
         number = next(numbers)
+        if model is Evaluation:  # its run is the result's: the database says so
+            fields["result"] = fields.get("result") or make(TestResult)
+            fields["run"] = fields["result"].run
         for field in model._meta.concrete_fields:
             needed = (not field.null and not field.has_default() and not field.primary_key) or field.name == "position"
             if needed and field.name not in fields and not getattr(field, "auto_now", False):
