@@ -6,7 +6,6 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from evalhub.web import formats
 from runs.models import Category, Prompt, Shard, TestRun
 from tests.factories import (
     PASSWORD,
@@ -164,7 +163,7 @@ def test_a_runs_page_offers_to_go_over_it_again(client, configuration):
     none = client.post(rescore, {})
     again = client.post(rescore, {"evaluators": [one.pk for one in configuration.evaluators.all()]})
 
-    assert repeat in page and rescore in page and f"{formats.rate(1.0)} judged" in page
+    assert repeat in page and rescore in page
     launched = TestRun.objects.exclude(pk=run.pk).order_by("number").values_list("planned_count", "reference_id")
     assert list(launched) == [(2, run.pk), (10, run.pk)]
     assert "says" in asked and none.status_code == 422 and again.status_code == 302
