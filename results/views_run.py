@@ -99,7 +99,9 @@ _RUN: Final = Prepared(
     lambda organization, own, text, lower: (
         TestRun.objects.visible_in(organization)
         .filter(Q(pk=own) | Q(external_id=text) | Q(external_id=lower))
-        .select_related("project", "configuration__endpoint", "configuration__test_set", "created_by")
+        .select_related(
+            "project", "configuration__endpoint", "configuration__test_set", "created_by", "owner", "assignee"
+        )
     ),
     *(UUID, UUID, str, str),
 )

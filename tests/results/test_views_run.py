@@ -647,3 +647,16 @@ def test_people_of_the_file_are_not_nobody(lead, run):
     assert "1 result came with people’s judgements" in text
     assert "Rater 7" in lead.get(f"/results/{result.pk}/").content.decode()
     assert "Too long." in lead.get(f"/results/{result.pk}/").content.decode()
+
+
+def test_the_owner_and_the_assignee_are_shown_and_ask_nobody_for_a_review(client, actor):
+    ann, ben = make_user(actor.organization, name="Ann Aalto"), make_user(actor.organization, name="Ben Berg")
+    run = make_run(make_project(actor.organization), owner=ann, assignee=ben)
+    make_result(run)
+    client.force_login(actor.user)
+
+    origin = client.get(f"/runs/{run.pk}/?tab=configuration").text
+
+    assert ("Ann Aalto" in origin, "Ben Berg" in origin) == (True, True)
+    assert [run.name in client.get("/runs/", {name: ben.pk}).text for name in ("assignee", "owner")] == [True, False]
+    assert ReviewAssignment.objects.count() == 0
