@@ -132,7 +132,7 @@ def ours(db: None) -> World:
     project = make_project(organization, name=f"{CANARY} project", slug=f"{CANARY}-project", tags=[CANARY])
     test_set = make_test_set(project, name=f"{CANARY} set")
     case = make_case(project, test_set, name=f"{CANARY} case", inputs={"input": CANARY}, tags=[CANARY])
-    endpoint = make_endpoint(project, name=f"{CANARY} endpoint")
+    endpoint = make_endpoint(project, name=f"{CANARY} endpoint", request_mapping={"model": CANARY})
     evaluator = make_evaluator(project, name=f"{CANARY} evaluator")
     configuration = make_configuration(project, name=f"{CANARY} configuration", endpoint=endpoint, test_set=test_set)
     run = make_run(project, name=f"{CANARY} run", configuration=configuration, by=admin, branch=CANARY)
@@ -200,6 +200,7 @@ NOUNS = {  # where the name of an address says less than its variable needs
     "rhesis:test-set": "test_set",
     "rhesis:test": "case",
     "rhesis:metric": "evaluator",
+    "rhesis:model": "endpoint",
     "rhesis:annotation": "verdict",
     "rhesis:behavior": "requirement",
     "rhesis:entity": "run",

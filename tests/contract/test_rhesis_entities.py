@@ -199,8 +199,8 @@ def test_endpoints_that_cannot_be_called(sdk16: Sdk, sdk19: Sdk):
 def test_what_is_not_here_is_said_in_a_sentence(sdk19: Sdk):
     cases = {
         "Endpoint.auto_configure('curl https://bot.example.com', 'https://bot.example.com')": (400, "does not guess"),
-        "Models.all()": (404, "A model is an endpoint here"),
-        "Model(name='m', provider_type_id='p', model_name='m-1').push()": (404, "A model is an endpoint here"),
+        "Model(name='m', provider_type_id='p', model_name='m-1').push()": (400, "A model is an endpoint here"),
+        "Model(id='m').set_default_evaluation()": (400, "A model is an endpoint here"),
         "Experiments.all()": (404, "EvalHub keeps no experiments"),
         "Experiment(name='e', project_id='demo-chatbot').push()": (404, "EvalHub keeps no experiments"),
         "Projects.pull(id='demo-chatbot').parameter_schema()": (404, "EvalHub keeps no experiments"),

@@ -185,9 +185,5 @@ def nowhere(call: Call, **named: str) -> Any:
     raise Refusal("There is no such address: Not found", 404)
 
 
-def no_models(call: Call, **named: str) -> Any:
-    raise Refusal("Not found: A model is an endpoint here. Name its id where the SDK takes the id of a model.", 404)
-
-
 def no_experiments(call: Call, **named: str) -> Any:
     raise Refusal("Not found: EvalHub keeps no experiments: what a run was made with is in its configuration.", 404)

@@ -10,6 +10,7 @@ from evalhub.compat.rhesis import (
     executing,
     insights,
     lookups,
+    models,
     notes,
     reviews,
     set_up,
@@ -19,7 +20,7 @@ from evalhub.compat.rhesis import (
     test_runs,
     test_sets,
 )
-from evalhub.compat.rhesis.door import Verb, door, no_experiments, no_models, nowhere
+from evalhub.compat.rhesis.door import Verb, door, no_experiments, nowhere
 from evalhub.compat.rhesis.test_sets import CATEGORIES, REQUIREMENTS, TOPICS
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -130,6 +131,12 @@ urlpatterns = [
         (set_up.list_metrics, set_up.create_metric),
         (set_up.read_metric, set_up.change_metric, set_up.remove_metric),
     ),
+    *both(
+        "models",
+        "model",
+        (models.list_models, models.set_up_elsewhere),
+        (models.read_model, models.change_model, models.change_model),
+    ),
     # test sets, tests and prompts
     at("test_sets/bulk", "test-set-bulk", POST=test_sets.create_set_with_tests),
     *both(
@@ -205,9 +212,9 @@ urlpatterns = [
         (lookups.list_values, lookups.create_value),
         (lookups.read_value, lookups.change_value, lookups.remove_value),
     ),
+    at("users/settings", "settings", PATCH=models.set_up_elsewhere),
     at("users", "user-list", GET=lookups.list_users),
     at("users/<ident>", "user", GET=lookups.read_user),
-    at("models(?:/.*)?", "models", **dict.fromkeys(METHODS, no_models)),
     at(
         "(?:projects/[^/]+/)?(?:experiments|parameters)(?:/.*)?",
         "experiments",

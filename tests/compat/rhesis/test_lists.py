@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalhub.compat.rhesis import lookups, notes, reviews, set_up, test_results, test_runs, test_sets
+from evalhub.compat.rhesis import lookups, models, notes, reviews, set_up, test_results, test_runs, test_sets
 from tests.compat.rhesis.conftest import Door, World
 from tests.factories import make_organization, make_project, make_run, make_token, make_user
 
@@ -20,6 +20,7 @@ RESOURCES = {
     "endpoints": set_up.ENDPOINT_KEYS,
     "projects": set_up.PROJECT_KEYS,
     "metrics": set_up.METRIC_KEYS,
+    "models": models.KEYS,
     "categories": test_sets.WORD_KEYS,
     "topics": test_sets.WORD_KEYS,
     "requirements": test_sets.WORD_KEYS,
@@ -40,6 +41,7 @@ def full(door: Door, world: World) -> Door:
     """A row of everything."""
     door.post("tests", {"prompt": {"content": "Hello?"}, "category": "Tone", "topic": "Greeting", "behavior": "Polite"})
     about = {"entity_type": "TestRun", "entity_id": "run-123"}
+    door.post("endpoints", {"name": "judge", "connection_type": "REST", "request_mapping": {"model": "m-1"}})
     door.post("tasks", {"title": "Look at it", "status_id": "open", **about})
     door.post("comments", {"content": "Why?", **about})
     door.post("tags/TestRun/run-123", {"name": "nightly", "icon_unicode": "🌙"})
