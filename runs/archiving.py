@@ -14,11 +14,12 @@ from runs.models import Case, Project, TestSet
 
 def archive(thing: Deletable, *, by: Actor) -> bool:
     """Take it out of the lists; says whether it was in them."""
-    if isinstance(thing, Project) and thing.is_default:
-        raise Refused("The default project takes what arrives without a project, so it cannot be archived.")
-    if isinstance(thing, TestSet) and thing.is_golden:
-        raise Refused("A project’s golden set takes the cases that have no other set, so it cannot be archived.")
     with transaction.atomic():
+        row = locked(thing)  # it may have become the default or golden meanwhile
+        if isinstance(row, Project) and row.is_default:
+            raise Refused("The default project takes what arrives without a project, so it cannot be archived.")
+        if isinstance(row, TestSet) and row.is_golden:
+            raise Refused("A project’s golden set takes the cases that have no other set, so it cannot be archived.")
         moved = type(thing)._default_manager.filter(pk=thing.pk).archive()
         if moved:
             _bump_sets_of(thing)

@@ -16,6 +16,7 @@ from runs.cases import (
     create_cases,
     create_test_set,
     golden_set,
+    make_golden,
     move_in_test_set,
     remove_from_test_set,
 )
@@ -77,6 +78,15 @@ def test_archiving_twice_is_written_down_once():
 
     assert said == [True, False, True]
     assert [action for action, _ in events()] == ["project.archived", "project.restored"]
+
+
+def test_a_set_that_became_golden_meanwhile_is_not_archived():
+    project = make_project()
+    actor, test_set = make_actor(project.organization), make_test_set(project)
+    make_golden(TestSet.objects.get(pk=test_set.pk), by=actor)
+
+    with pytest.raises(Refused, match="cannot be archived"):
+        archive(test_set, by=actor)
 
 
 def test_what_everything_else_falls_back_to_is_not_archived():
