@@ -64,7 +64,7 @@ async def converse(asker: Asker, asked: Asked, *, key: str, speaker: Speaker | N
     answer = Answer(started_at=timezone.now())
     began = time.monotonic()
     try:
-        history, turns = turns_of(asked)
+        history, turns = turns_in(asked.inputs, asked.plan or {})
         if turns is None and speaker is None:
             raise Failure("no_simulator", "This case needs a simulated user, and no model is set up to play one.")
         await _talk(asker, asked, answer, history, turns, speaker, key)
@@ -78,13 +78,18 @@ async def converse(asker: Asker, asked: Asked, *, key: str, speaker: Speaker | N
     return answer
 
 
-def turns_of(asked: Asked) -> tuple[list[dict[str, Any]], list[Any] | None]:
+def needs_a_user(inputs: Mapping[str, Any], plan: Mapping[str, Any] | None) -> bool:
+    """Whether somebody has to play the user: the case has a goal, and nobody wrote what is said."""
+    return turns_in(inputs, plan or {})[1] is None
+
+
+def turns_in(inputs: Mapping[str, Any], plan: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[Any] | None]:
     """What was said before, and the user's messages in order; None where a simulated user decides them.
 
     ``inputs.messages`` are texts (each is a turn), or messages with roles: with an answer among them they are the
     history of the last one. ``plan.turns`` are texts too; a plan with a goal alone needs a simulated user.
     """
-    said = asked.inputs.get("messages")
+    said = inputs.get("messages")
     if isinstance(said, list) and said:
         if all(isinstance(one, str) for one in said):
             return [], list(said)
@@ -93,13 +98,12 @@ def turns_of(asked: Asked) -> tuple[list[dict[str, Any]], list[Any] | None]:
                 return list(said[:-1]), [said[-1].get("content")]
             before = [one for one in said if one["role"] != "user"]
             return before, [one.get("content") for one in said if one["role"] == "user"] or [""]
-    plan = asked.plan or {}
     scripted = plan.get("turns") or plan.get("messages")
     if isinstance(scripted, list) and scripted and all(isinstance(one, str) for one in scripted):
         return [], list(scripted)
     if plan.get("goal"):
         return [], None
-    return [], [input_of(asked.inputs)]
+    return [], [input_of(inputs)]
 
 
 def input_of(inputs: Mapping[str, Any]) -> Any:

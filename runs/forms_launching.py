@@ -9,6 +9,7 @@ from django.http import QueryDict
 
 from evalhub.accounts.actor import Actor
 from runs.asking import MOST_RETRIES
+from runs.chatting import default_model
 from runs.configurations import evaluators_of
 from runs.fields import Whole
 from runs.forms import offered
@@ -17,6 +18,10 @@ from runs.launching import LONGEST_TIMEOUT, MOST_CONCURRENCY, MOST_REPETITIONS
 from runs.models import Category, Endpoint, Evaluator, Prompt, TestConfiguration, TestSet, Topic
 
 MOST_PROMPTS = 200
+MODELS = (
+    ("judge", "Judge model", "Asked where an AI evaluator names none."),
+    ("simulator", "Simulated user", "Plays conversations that have a goal."),
+)
 
 
 class LaunchForm(forms.Form):
@@ -61,6 +66,7 @@ class LaunchForm(forms.Form):
         endpoints = Endpoint.objects.visible_to(actor).filter(project=project)
         test_sets = TestSet.objects.visible_to(actor).filter(project=project)
         evaluators = Evaluator.objects.visible_to(actor).filter(project=project)
+        models = endpoints.filter(request_mapping__has_key="model")
         used = [evaluator.pk for evaluator in evaluators_of(configuration)]
         of_cases: dict[str, Any] = {"cases__project": project, "cases__deleted_at__isnull": True}
         self.fields["endpoint"] = choose(
@@ -70,6 +76,12 @@ class LaunchForm(forms.Form):
             offered(test_sets, configuration.test_set_id), empty_label="Choose a test set", label="Test set"
         )
         self.fields["evaluators"] = forms.ModelMultipleChoiceField(offered(evaluators, *used), required=False)
+        if offered(models).exists():
+            usual = "The installation’s" if default_model() else "None"
+            for name, label, hint in MODELS:
+                self.fields[name] = choose(
+                    offered(models), required=False, empty_label=usual, label=label, help_text=hint
+                )
         for name, model in (("category", Category), ("topic", Topic)):
             rows = model.objects.visible_to(actor).filter(**of_cases).distinct()
             self.fields[name] = choose(rows, required=False, empty_label="All")

@@ -22,7 +22,9 @@ from evalhub.audit.models import AuditEvent, record_event
 from evalhub.database.ids import first_id_since
 from evalhub.web.errors import Refused, TooOften
 from runs.asking import MOST_RETRIES, USUAL_RETRIES, cannot_be_called
+from runs.chatting import default_model
 from runs.configurations import evaluators_of
+from runs.conversing import needs_a_user
 from runs.judgeable import cannot_judge
 from runs.models import (
     Case,
@@ -215,7 +217,10 @@ def launch(
             status=TestRun.Status.QUEUED,
             via=via,
             planned_count=total,
-            warnings=[f"“{evaluator}” does not judge here. {reason}" for evaluator, reason in unable if reason],
+            warnings=[
+                *(f"“{evaluator}” does not judge here. {reason}" for evaluator, reason in unable if reason),
+                *_nobody_plays(planned, simulator),
+            ],
             **{"model": model, **fields},
             snapshot={
                 **snapshot_of(configuration),
@@ -396,6 +401,17 @@ def _planned(test_set: TestSet, filters: dict[str, Any], cases: Iterable[UUID] |
         found = found.filter(pk__in=list(cases))
     rows = found.order_by("memberships__position", "memberships__id").values_list("pk", "revision", "requirement_id")
     return list(rows)
+
+
+def _nobody_plays(planned: Sequence[tuple[Any, ...]], simulator: Endpoint | None) -> list[str]:
+    if simulator is not None or default_model() is not None:
+        return []
+    played = Case.objects.filter(pk__in=[case for case, *_ in planned], plan__goal__isnull=False)
+    count = sum(needs_a_user(inputs, plan) for inputs, plan in played.values_list("inputs", "plan"))
+    if not count:
+        return []
+    cases = "1 case has a goal and needs" if count == 1 else f"{count:,} cases have a goal and need"
+    return [f"{cases} a simulated user, and no model is set up to play one."]
 
 
 def _cut(run: TestRun, planned: Sequence[tuple[Any, ...]], repetitions: int) -> None:

@@ -167,6 +167,9 @@ def test_a_case_with_a_goal_says_that_nobody_can_play_the_user():
         configuration = set_up(bot.url, cases=0, evaluators=[])
         make_case(configuration.project, configuration.test_set, inputs={}, plan={"goal": "get a refund"})
         run = launch(configuration, by=None)
+        assert run.warnings == ["1 case has a goal and needs a simulated user, and no model is set up to play one."]
+        assert launch(configuration, by=None, simulator=make_endpoint(configuration.project)).warnings == []
+        cancel_run(TestRun.objects.exclude(pk=run.pk).get(), by=None)
         work()
 
     assert TestResult.objects.get(run=run).error_code == "no_simulator"

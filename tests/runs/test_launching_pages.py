@@ -106,6 +106,23 @@ def test_a_prompt_that_the_configuration_names_is_offered_however_old(client, co
     assert f'<option value="{prompts[0].pk}" selected>' in form
 
 
+def test_models_that_judge_and_play_are_chosen_in_the_form_where_there_are_any(client, configuration):
+    sign_in(client, configuration)
+    url = reverse("runs:run-launch", args=[configuration.pk])
+    without = client.get(url).content.decode()
+    model = make_endpoint(configuration.project, name="m-1 model", request_mapping={"model": "m-1"})
+
+    form = client.get(url).content.decode()
+    client.post(url, form_of(configuration, judge=model.pk, simulator=model.pk))
+    refused = client.post(url, form_of(configuration, judge=configuration.endpoint_id))
+
+    run = TestRun.objects.get()
+    named = {"id": str(model.pk), "name": "m-1 model"}
+    assert "Judge model" not in without
+    assert "Judge model" in form and "Simulated user" in form
+    assert (run.snapshot["judge"], run.snapshot["simulator"], refused.status_code) == (named, named, 422)
+
+
 def test_what_is_wrong_is_said_in_the_form(client, configuration):
     sign_in(client, configuration)
     empty = make_test_set(configuration.project)
