@@ -21,7 +21,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from evalhub.accounts.access import PUBLIC, SIGNED_IN
-from evalhub.accounts.models import ApiToken, Invitation, Organization, User
+from evalhub.accounts.models import ApiToken, Invitation, Membership, Organization, User
 from evalhub.accounts.rights import RIGHTS, Role, Scope
 from evalhub.api.authentication import PerToken
 from evalhub.audit.models import AuditEvent
@@ -47,6 +47,7 @@ from runs.models import (
     Variant,
 )
 from tests.factories import (
+    make_actor,
     make_case,
     make_configuration,
     make_endpoint,
@@ -589,6 +590,57 @@ def test_forms_refuse_foreign_ids(ours: World):
     assert accepted == {}
     assert [path for path, answer in answers.items() if CANARY in body_of(answer)] == []
     assert (state_of(ours.organization), state_of(organization)) == before
+
+
+def test_reading_changes_nothing(ours: World):
+    """Whoever follows a link, or whose browser does, has done nothing yet."""
+    client, token = person(ours.organization, Role.ADMIN)
+    client.force_login(ours.admin)
+    changed = []
+
+    for address in addresses():
+        before = without_uses(state_of(ours.organization))
+        ask(client, "GET", address, path_to(address, ours.rows), token)
+        if without_uses(state_of(ours.organization)) != before:
+            changed.append(address.name)
+
+    assert sorted(changed) == sorted(STARTS)
+
+
+STARTS = {  # what reading does change, and why
+    "results:review": "opening a review that one is asked for starts it, so that nobody takes it back meanwhile",
+    "gentrace:pipelines": "a project that was made by hand gets its golden set when Gentrace's clients ask for it",
+}
+
+
+def test_a_page_is_changed_with_its_forms_token_only(ours: World):
+    """Another site's form has the cookies, but not the token."""
+    before = state_of(ours.organization)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(ours.admin)
+
+    def check(address: Address, method: str) -> str | None:
+        if method == "GET" or address.name.startswith(("gentrace:", "rhesis:", "demo-chat")):
+            return None  # no cookie opens those
+        path = path_to(address, ours.rows)
+        if address.name.startswith("api:"):
+            answer = client.generic(method, path, b"{}", content_type="application/json")
+        else:
+            answer = client.generic(method, path, b"", content_type="application/x-www-form-urlencoded")
+        return None if answer.status_code in (403, 404, 405, 415) else str(answer.status_code)
+
+    assert every(check) == []
+    assert state_of(ours.organization) == before
+
+
+def test_every_row_of_an_organisation_is_fetched_by_who_asks(ours: World):
+    stranger = make_actor(role=Role.ADMIN)
+    tenants = [model for model in apps.get_models() if any(f.name == "organization" for f in model._meta.local_fields)]
+    held = [model for model in tenants if model is not Membership]
+
+    assert {model.__name__ for model in held if not hasattr(model._default_manager, "visible_to")} == set()
+    assert {model.__name__ for model in held if model._default_manager.visible_to(stranger).exists()} == set()
+    assert {model.__name__ for model in held if model._default_manager.visible_to(None).exists()} == set()
 
 
 def test_searches_of_a_stranger_find_nothing_of_ours(ours: World):
