@@ -36,6 +36,9 @@ def test_the_benchmark_measures_every_row_and_leaves_nothing_but_its_figures(fol
         "reviews, 8 clients",
         "installation",
         "first view, gzip",
+        "drawer, click to paint",
+        "j held, last press to paint",
+        "layout shift",
     }
     assert "results by score, deep page" in said.getvalue()
 

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from evalhub.benchmark.browsing import measure_browser
 from evalhub.benchmark.loading import Loaded, load
 from evalhub.benchmark.measuring import (
     ROWS,
@@ -104,6 +105,11 @@ class Command(BaseCommand):
         for clients, goal in ((1, 350), (8, 600)):
             if wanted("reviews"):
                 figures.append(measure_reviews(full, clients, goal))
+        if wanted("browser"):
+            seen = measure_browser(full)
+            if not seen:
+                self.stderr.write("no browser to measure in: manage.py test brings one")
+            figures += seen
         if wanted("installation"):
             figures.append(installed_mb())
         if wanted("first view"):
