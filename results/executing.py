@@ -474,7 +474,7 @@ def _result(work: Work, asked: Asked, answer: Answer, said: list[Judgement]) -> 
         session_id=storable(answer.session_id)[:300],
         started_at=answer.started_at,
         finished_at=answer.finished_at,
-        attributes={"attempts": answer.attempts} if answer.attempts > 1 else {},
+        attributes={"attempts": answer.attempts} if answer.attempts > max(1, len(answer.conversation)) else {},
         evaluations=judgements,
     )
 

@@ -79,6 +79,27 @@ def turns_of(result: TestResult) -> list[Turn]:
     return turns
 
 
+@dataclass(slots=True)
+class Goal:
+    """What the user of a conversation wanted, and whether it was reached."""
+
+    text: str
+    outcome: str
+    word: str
+    reason: str
+
+
+def goal_of(result: TestResult) -> Goal | None:
+    output = result.output if isinstance(result.output, dict) else {}
+    text, reached, weighed = output.get("goal"), output.get("goal_achieved"), output.get("goal_evaluation")
+    if not isinstance(text, str) or not text or "goal_achieved" not in output:
+        return None
+    reason = weighed.get("reason") if isinstance(weighed, dict) else None
+    words = {True: ("passed", "reached"), False: ("failed", "not reached")}
+    outcome, word = words.get(reached, ("", "")) if isinstance(reached, bool) else ("cant_tell", "cannot tell")
+    return Goal(text, outcome, word, reason if isinstance(reason, str) else "")
+
+
 def message_of(raw: Any) -> Message:
     if not isinstance(raw, dict):
         return Message("", "Message", compact(raw))

@@ -15,7 +15,7 @@ from evalhub.accounts.actor import Actor, MemberRequest
 from evalhub.web.errors import in_time
 from evalhub.web.pages import go_to, render_page, say
 from evalhub.web.parts import Link
-from results.models import Evaluation
+from results.models import Evaluation, Rollup
 from results.repeating import launch_failed, score_again
 from runs.forms import offered
 from runs.judgeable import cannot_judge
@@ -36,9 +36,10 @@ def run_repeat(request: MemberRequest, run_id: str) -> HttpResponse:
 class ScoringForm(forms.Form):
     def __init__(self, data: QueryDict | None = None, *, actor: Actor, run: TestRun) -> None:
         super().__init__(data, label_suffix="")
-        rows = Evaluator.objects.visible_to(actor).filter(project=run.project_id).exclude(who=Evaluator.Who.HUMAN)
+        rows = Evaluator.objects.visible_to(actor).exclude(who=Evaluator.Who.HUMAN)
+        judged = Rollup.objects.filter(run=run).values_list("evaluator_id", flat=True)
         self.fields["evaluators"] = forms.ModelMultipleChoiceField(
-            offered(rows), error_messages={"required": "Choose at least one evaluator."}
+            offered(rows, run.project_id, *judged), error_messages={"required": "Choose at least one evaluator."}
         )
 
     def rows(self, run: TestRun) -> list[dict[str, Any]]:

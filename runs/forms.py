@@ -660,9 +660,10 @@ class EndpointForm(SetUpForm):
         return {name: self.cleaned_data[name] or ("" if forget else None) for name in Endpoint.SECRETS}
 
 
-def offered[M: Model](rows: QuerySet[M], *kept: UUID | None) -> QuerySet[M]:
-    """What is in the lists, and what is already chosen."""
-    return rows.filter(Q(archived_at__isnull=True) | Q(pk__in=[pk for pk in kept if pk]))
+def offered[M: Model](rows: QuerySet[M], project: UUID, *kept: UUID | None) -> QuerySet[M]:
+    """What is in the project's lists, and what is already chosen, wherever it is."""
+    listed = Q(project=project, archived_at__isnull=True)
+    return rows.filter(listed | Q(pk__in=[pk for pk in kept if pk]))
 
 
 MOST_OFFERED = 300  # evaluators in one form: a browser sends a place for each
@@ -691,21 +692,24 @@ class ConfigurationForm(SetUpForm):
 
     def offer(self) -> None:
         kept = self.instance
-        endpoints = Endpoint.objects.visible_to(self.actor).filter(project=self.project)
-        test_sets = TestSet.objects.visible_to(self.actor).filter(project=self.project)
+        endpoints = Endpoint.objects.visible_to(self.actor)
+        test_sets = TestSet.objects.visible_to(self.actor)
         self.fields["endpoint"] = forms.ModelChoiceField(
-            offered(endpoints, kept and kept.endpoint_id),
+            offered(endpoints, self.project.pk, kept and kept.endpoint_id),
             required=False,
             empty_label="None: results are sent to us",
         )
         self.fields["test_set"] = forms.ModelChoiceField(
-            offered(test_sets, kept and kept.test_set_id),
+            offered(test_sets, self.project.pk, kept and kept.test_set_id),
             required=False,
             empty_label="None: the sender decides",
         )
-        evaluators = Evaluator.objects.visible_to(self.actor).filter(project=self.project)
-        used = [evaluator.pk for evaluator in evaluators_of(kept)] if kept else []
-        self.fields["evaluators"] = forms.ModelMultipleChoiceField(offered(evaluators, *used), required=False)
+        evaluators = offered(
+            Evaluator.objects.visible_to(self.actor),
+            self.project.pk,
+            *(evaluator.pk for evaluator in (evaluators_of(kept) if kept else ())),
+        )
+        self.fields["evaluators"] = forms.ModelMultipleChoiceField(evaluators, required=False)
         self.fields["owner"] = Member(self.actor)
 
     def values_of(self, configuration: TestConfiguration) -> dict[str, Any]:

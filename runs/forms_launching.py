@@ -63,25 +63,23 @@ class LaunchForm(forms.Form):
         configuration, actor = self.configuration, self.actor
         project = configuration.project_id
         choose = forms.ModelChoiceField
-        endpoints = Endpoint.objects.visible_to(actor).filter(project=project)
-        test_sets = TestSet.objects.visible_to(actor).filter(project=project)
-        evaluators = Evaluator.objects.visible_to(actor).filter(project=project)
-        models = endpoints.filter(request_mapping__has_key="model")
+        endpoints = Endpoint.objects.visible_to(actor)
+        test_sets = TestSet.objects.visible_to(actor)
+        evaluators = Evaluator.objects.visible_to(actor)
+        models = offered(endpoints.filter(request_mapping__has_key="model"), project)
         used = [evaluator.pk for evaluator in evaluators_of(configuration)]
         of_cases: dict[str, Any] = {"cases__project": project, "cases__deleted_at__isnull": True}
         self.fields["endpoint"] = choose(
-            offered(endpoints, configuration.endpoint_id), empty_label="Choose an endpoint"
+            offered(endpoints, project, configuration.endpoint_id), empty_label="Choose an endpoint"
         )
         self.fields["test_set"] = choose(
-            offered(test_sets, configuration.test_set_id), empty_label="Choose a test set", label="Test set"
+            offered(test_sets, project, configuration.test_set_id), empty_label="Choose a test set", label="Test set"
         )
-        self.fields["evaluators"] = forms.ModelMultipleChoiceField(offered(evaluators, *used), required=False)
-        if offered(models).exists():
+        self.fields["evaluators"] = forms.ModelMultipleChoiceField(offered(evaluators, project, *used), required=False)
+        if models.exists():
             usual = "The installation’s" if default_model() else "None"
             for name, label, hint in MODELS:
-                self.fields[name] = choose(
-                    offered(models), required=False, empty_label=usual, label=label, help_text=hint
-                )
+                self.fields[name] = choose(models, required=False, empty_label=usual, label=label, help_text=hint)
         for name, model in (("category", Category), ("topic", Topic)):
             rows = model.objects.visible_to(actor).filter(**of_cases).distinct()
             self.fields[name] = choose(rows, required=False, empty_label="All")

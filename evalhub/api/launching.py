@@ -15,6 +15,7 @@ from evalhub.api.rows import Object
 from evalhub.api.runs import RUN_DETAIL, OfRuns
 from evalhub.api.set_up import ATTRIBUTES, EXTERNAL_ID, METADATA, TAGS
 from evalhub.api.shapes import Choice, Field, Items, Shape, Text, Whole, misfit
+from results.models import Rollup
 from results.repeating import launch_failed, score_again
 from runs.asking import MOST_RETRIES
 from runs.launching import LONGEST_TIMEOUT, MOST_CONCURRENCY, MOST_REPETITIONS, launch, launch_again
@@ -151,8 +152,9 @@ class Scorings(ApiView):
     def post(self, request: Request, id: str) -> Response:
         run = get(TestRun, self.actor, id)
         values = resolve(SCORING.fields, self.read_body(), self.actor)
+        judged = set(Rollup.objects.filter(run=run).values_list("evaluator_id", flat=True))
         for n, evaluator in enumerate(values["evaluators"]):
-            if evaluator.project_id not in (None, run.project_id):
+            if evaluator.project_id not in (None, run.project_id) and evaluator.pk not in judged:
                 misfit("belongs to another project", "evaluators", n)
         scoring, results = score_again(run, values["evaluators"], by=self.actor, judge=values.get("judge"))
         return Response({"id": scoring, "results": results}, status=202)

@@ -156,7 +156,7 @@ def test_a_conversation_keeps_its_session():
         {"message": "a", "session_id": None}, {"message": "b", "session_id": "made"},
         {"message": "c", "session_id": "made"},
     ]  # fmt: skip
-    assert (result.output, result.session_id) == ({"output": "c!"}, "made")
+    assert (result.output, result.session_id, result.attributes) == ({"output": "c!"}, "made", {})
     assert [[m["content"] for m in turn["messages"]] for turn in result.conversation] == [
         ["a", "a!"], ["b", "b!"], ["c", "c!"],
     ]  # fmt: skip

@@ -145,6 +145,26 @@ def test_without_an_expectation_there_is_nothing_to_compare(lead, run):
     assert "An answer." in text
 
 
+@pytest.mark.parametrize(
+    ("reached", "word"), [(True, "reached"), (False, "not reached"), (None, "cannot tell"), ("yes", "cannot tell")]
+)
+def test_a_conversation_says_whether_its_goal_was_reached(lead, run, reached, word):
+    weighed = {"goal": "Get a <b>refund</b>", "goal_achieved": reached, "goal_evaluation": {"reason": "They paid."}}
+    result = make_result(run, conversation=TALK, output={"output": "Bye.", **weighed})
+
+    text = text_of(lead, result)
+
+    assert "Get a &lt;b&gt;refund&lt;/b&gt;" in text and "They paid." in text
+    assert f">{word}<" in text or f"{word}</span>" in text
+
+
+@pytest.mark.parametrize("goal", [7, {"a": 1}, "", None])
+def test_a_goal_of_another_shape_is_only_json(lead, run, goal):
+    result = make_result(run, conversation=TALK, output={"output": "Bye.", "goal": goal, "goal_achieved": True})
+
+    assert ">Goal<" not in text_of(lead, result)
+
+
 def test_a_conversation_reads_as_a_chat_with_its_tools(lead, run):
     result = make_result(run, conversation=TALK, output=None)
 

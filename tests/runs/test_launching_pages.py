@@ -6,6 +6,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from results.recording import record_results
+from results.records import Judgement, ResultRecord
 from runs.models import Category, Prompt, Shard, TestRun
 from tests.factories import (
     PASSWORD,
@@ -121,6 +123,28 @@ def test_models_that_judge_and_play_are_chosen_in_the_form_where_there_are_any(c
     assert "Judge model" not in without
     assert "Judge model" in form and "Simulated user" in form
     assert (run.snapshot["judge"], run.snapshot["simulator"], refused.status_code) == (named, named, 422)
+
+
+def test_a_configuration_over_two_projects_is_launched_and_judged_again(client, configuration):
+    """As an SDK's execution makes it: the test set and its evaluators are somewhere else."""
+    other = make_project(configuration.organization)
+    judge = make_evaluator(other, name="theirs", who="heuristic", definition={"heuristic": "exact"})
+    configuration.test_set = make_test_set(other, name="Their set", cases=2)
+    configuration.save()
+    run = make_run(configuration.project, configuration=configuration)
+    record_results(run, [ResultRecord(output={"output": "x"}, evaluations=[Judgement(evaluator=judge, value=1.0)])])
+    run.finish()
+    sign_in(client, configuration)
+    url = reverse("runs:run-launch", args=[configuration.pk])
+    rescore = reverse("results:run-rescore", args=[run.pk])
+
+    form, again = client.get(url).content.decode(), client.get(rescore).content.decode()
+    launched = client.post(url, form_of(configuration))
+    judged = client.post(rescore, {"evaluators": [judge.pk]})
+
+    assert f'<option value="{configuration.test_set_id}" selected>' in form and "theirs" in again
+    assert (launched.status_code, judged.status_code) == (302, 302)
+    assert TestRun.objects.exclude(pk=run.pk).get().planned_count == 4
 
 
 def test_what_is_wrong_is_said_in_the_form(client, configuration):

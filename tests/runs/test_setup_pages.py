@@ -11,7 +11,16 @@ from evalhub.audit.models import AuditEvent
 from results.records import Judgement
 from runs.configurations import evaluators_of
 from runs.evaluators import change_evaluator
-from runs.models import Case, Endpoint, Evaluator, Project, SavedView, TestConfiguration, TestSet
+from runs.models import (
+    Case,
+    ConfigurationEvaluator,
+    Endpoint,
+    Evaluator,
+    Project,
+    SavedView,
+    TestConfiguration,
+    TestSet,
+)
 from tests.factories import (
     make_actor,
     make_case,
@@ -1035,6 +1044,20 @@ def test_wrong_parameters_are_refused(as_lead, lead, changes, wrong):
     response = as_lead.post(url, {**values_shown(as_lead.get(url)), **changes})
 
     assert (response.status_code, list(errors_in(response))) == (422, [wrong])
+
+
+def test_what_is_of_another_project_but_used_stays_chosen(as_lead, lead):
+    """An SDK's execution brings a test set and an endpoint of two projects together."""
+    project, other = make_project(lead.organization), make_project(lead.organization)
+    test_set, judge = make_test_set(other), make_evaluator(other)
+    configuration = make_configuration(project, endpoint=make_endpoint(project), test_set=test_set)
+    ConfigurationEvaluator.objects.create(configuration=configuration, evaluator=judge, position=0)
+    url = reverse("runs:configuration-edit", args=[configuration.pk])
+
+    as_lead.post(url, {**values_shown(as_lead.get(url)), "name": "New name"})
+
+    configuration.refresh_from_db()
+    assert (configuration.name, configuration.test_set, evaluators_of(configuration)) == ("New name", test_set, [judge])
 
 
 def test_what_is_archived_but_used_stays_chosen(as_lead, lead):
