@@ -95,8 +95,8 @@ def goal_of(result: TestResult) -> Goal | None:
     if not isinstance(text, str) or not text or "goal_achieved" not in output:
         return None
     reason = weighed.get("reason") if isinstance(weighed, dict) else None
-    words = {True: ("passed", "reached"), False: ("failed", "not reached")}
-    outcome, word = words.get(reached, ("", "")) if isinstance(reached, bool) else ("cant_tell", "cannot tell")
+    words = {True: ("passed", "Reached"), False: ("failed", "Not reached")}
+    outcome, word = words.get(reached, ("", "")) if isinstance(reached, bool) else ("cant_tell", "Can’t tell")
     return Goal(text, outcome, word, reason if isinstance(reason, str) else "")
 
 

@@ -146,7 +146,7 @@ def test_without_an_expectation_there_is_nothing_to_compare(lead, run):
 
 
 @pytest.mark.parametrize(
-    ("reached", "word"), [(True, "reached"), (False, "not reached"), (None, "cannot tell"), ("yes", "cannot tell")]
+    ("reached", "word"), [(True, "Reached"), (False, "Not reached"), (None, "Can’t tell"), ("yes", "Can’t tell")]
 )
 def test_a_conversation_says_whether_its_goal_was_reached(lead, run, reached, word):
     weighed = {"goal": "Get a <b>refund</b>", "goal_achieved": reached, "goal_evaluation": {"reason": "They paid."}}
