@@ -49,8 +49,7 @@ def removal_page(acme):
 SIGNED_IN = ["/profile/", "/password/", "/members/", "/tokens/", "/audit/", removal_page]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [375, 1440])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 375), ("dark", 1440)])
 def test_no_page_of_members_keeps_anybody_out(page, sign_in, acme, ann, a_full_house, scheme, width):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
@@ -62,8 +61,7 @@ def test_no_page_of_members_keeps_anybody_out(page, sign_in, acme, ann, a_full_h
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [375, 1440])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 375), ("dark", 1440)])
 def test_no_page_of_visitors_keeps_anybody_out(page, acme, ann, scheme, width):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})

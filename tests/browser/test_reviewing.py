@@ -385,7 +385,7 @@ def test_everything_works_without_scripts(page, sign_in, lead, ann, run):
     assert list(Review.objects.values_list("verdict", "comment")) == [("failed", "By hand")]
 
 
-@pytest.mark.parametrize("page_options", [{}, DARK, PHONE, WIDE], ids=["light", "dark", "phone", "wide"])
+@pytest.mark.parametrize("page_options", [{**PHONE, **DARK}, WIDE], ids=["phone", "wide"])
 def test_the_pages_are_accessible_and_fit(page, sign_in, lead, ann, ben, run):
     scale = make_evaluator(run.project, name="warmth", who="human", value_type="number", min_score=1, max_score=5)
     results = [judged(run, False), judged(run, True)]
