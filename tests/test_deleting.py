@@ -82,6 +82,27 @@ def test_a_deleted_run_takes_its_round_with_it(client, actor, project):
     assert client.get("/api/rounds/", headers=bearer).json()["items"] == []
 
 
+def test_comments_go_with_what_they_are_about(client, actor, project):
+    gone, here = make_result(make_run(project)), make_result(make_run(project))
+    bearer = {"Authorization": f"Bearer {make_token(actor.user, actor.organization)}"}
+    texts = {gone: "Who wrote this?", here: "Short and right."}
+    made = [
+        client.post(
+            "/api/comments/",
+            {"entity_type": "result", "entity_id": str(result.pk), "text": text},
+            content_type="application/json",
+            headers=bearer,
+        ).json()
+        for result, text in texts.items()
+    ]
+
+    delete(gone.run, by=actor)
+
+    listed = [client.get(f"/api/comments/{query}", headers=bearer).json() for query in ("", "?entity_type=result")]
+    assert [[one["text"] for one in page["items"]] for page in listed] == [["Short and right."]] * 2
+    assert [client.get(f"/api/comments/{one['id']}/", headers=bearer).status_code for one in made] == [404, 200]
+
+
 def test_nothing_of_a_deleted_project_is_left(client, actor, project):
     result = make_result(make_run(project))
     asked = assign_reviewers([result], [make_user(actor.organization, Role.REVIEWER)], by=actor)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
+from django.db.models import Exists, OuterRef, Q
 from django.http import Http404, QueryDict
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from evalhub.accounts.actor import Actor
 from evalhub.accounts.rights import Role
 from evalhub.api.finding import NO_SUCH, find, get, get_values, named_rows
 from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, etag_of, pages_of
@@ -80,6 +83,15 @@ NEW_COMMENT: Final = Shape(
 COMMENT_CHANGES: Final = Shape("CommentChanges", {"text": Text(least=1, most=10_000)}, partial=True)
 
 
+def about_what_is_there(actor: Actor, kinds: Iterable[str] = KINDS) -> Q:
+    """Comments go with what they are about; only its kind says where that is."""
+    there = Q(pk__in=[])
+    for kind in kinds:
+        rows = ENTITIES[EntityType(kind)].objects.visible_to(actor).filter(pk=OuterRef("entity_id"))
+        there |= Q(Exists(rows), entity_type=kind)
+    return there
+
+
 class CommentList(ApiView):
     operations = {
         "GET": Operation(
@@ -109,6 +121,8 @@ class CommentList(ApiView):
         if kind is not None and ident is not None:
             entity = find(ENTITIES[kind], self.actor, ident)
             comments = comments.filter(entity_id=entity.pk) if entity else comments.none()
+        else:
+            comments = comments.filter(about_what_is_there(self.actor, [kind] if kind else KINDS))
         return self.page(comments, Order("-created_at"), COMMENT)
 
     def post(self, request: Request) -> Response:
@@ -150,10 +164,15 @@ class CommentDetail(ApiView):
         return Response(shown, headers={"ETag": etag_of(shown, COMMENT_CHANGES.fields)})
 
     def get(self, request: Request, id: str) -> Response:
-        return self.answer(get(Comment, self.actor, id))
+        return self.answer(self.found(id))
+
+    def found(self, id: str, *, lock: bool = False) -> Comment:
+        comment: Comment = get(Comment, self.actor, id, lock=lock)
+        get(ENTITIES[EntityType(comment.entity_type)], self.actor, str(comment.entity_id))
+        return comment
 
     def mine(self, id: str, *, or_admin: bool = False) -> Comment:
-        comment: Comment = get(Comment, self.actor, id, lock=True)
+        comment = self.found(id, lock=True)
         is_mine = comment.author_id == self.actor.user.pk
         if not is_mine and not (or_admin and self.actor.role == Role.ADMIN):
             raise Problem(403, "This is somebody else’s comment.")

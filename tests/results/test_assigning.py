@@ -5,9 +5,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import Membership
 from evalhub.accounts.rights import Role
 from evalhub.audit.models import AuditEvent
+from results.amending import amend_result, delete_result
+from results.annotating import Target, annotate, withdraw_annotation
 from results.assigning import (
     LEASE,
     AssigningError,
@@ -28,6 +31,7 @@ from results.assigning import (
     withdraw_round,
 )
 from results.dealing import sample
+from results.judging import add_judgements
 from results.models import Evaluation, Review, ReviewAssignment, ReviewRound, TestResult
 from results.records import Judgement
 from results.recounting import recount
@@ -573,7 +577,11 @@ def everything(run):
     return (
         list(ReviewRound.objects.order_by("id").values("id", "state", "withdrawn_at")),
         list(ReviewAssignment.objects.order_by("id").values("id", "state", "reviewer", "decline_reason")),
-        list(TestResult.objects.order_by("id").values("outcome", "review_state", "reviews_required", "reviews_done")),
+        list(
+            TestResult.objects.order_by("id").values(
+                "outcome", "review_state", "reviews_required", "reviews_done", "deleted_at"
+            )
+        ),
         list(Review.objects.order_by("id").values("id", "is_current")),
         list(Evaluation.objects.order_by("id").values("id", "is_current", "effective", "outcome")),
         AuditEvent.objects.count(),
@@ -581,13 +589,22 @@ def everything(run):
     )
 
 
-@pytest.mark.parametrize("verb", ["assign", "submit", "decline", "release", "undo", "claim", "withdraw_review"])
+VERBS = (
+    *("assign", "submit", "decline", "release", "undo", "claim", "withdraw_review"),
+    *("judge", "amend", "delete_result", "annotate", "withdraw_annotation"),
+)
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_what_breaks_in_the_middle_changes_nothing(run, lead, ann, ben, organization, verb):
     results = make_results(run, passed=2, failed=1)
     made = assign_reviewers(results, [ann, ben], by=lead)
     shared = assign_reviewers(results[:1], [], by=lead)
     review = submit_review(results[2], by=lead, verdict="passed")
     mine = made.assignments.of(ann).order_by("id")[0]
+    actor, said = Actor(ben, organization, Role.REVIEWER), Target()
+    note = annotate(results[2], by=actor, target=said, passed=False, via="rhesis")
+    wrong = [Judgement(evaluator="correct", value=0.0, passed=False)]
     work = {
         "assign": lambda: assign_reviewers(results, [lead], by=lead),
         "submit": lambda: submit_review(mine.result, by=ann, verdict="failed", assignment=mine),
@@ -596,6 +613,11 @@ def test_what_breaks_in_the_middle_changes_nothing(run, lead, ann, ben, organiza
         "undo": lambda: withdraw_round(made, by=lead),
         "claim": lambda: claim_slot(shared, lead),
         "withdraw_review": lambda: withdraw_review(review),
+        "judge": lambda: add_judgements(results[0], wrong, via="api"),
+        "amend": lambda: amend_result(results[0], {"reported_outcome": "failed"}, by=actor, via="rhesis"),
+        "delete_result": lambda: delete_result(results[2], by=actor),
+        "annotate": lambda: annotate(results[1], by=actor, target=said, passed=False, via="rhesis"),
+        "withdraw_annotation": lambda: withdraw_annotation(note, by=actor),
     }[verb]
     before = everything(run)
 
