@@ -106,7 +106,7 @@ tests.push()
 tests.add_metrics([NAME + " clear", NAME + " tone"])
 assert Models.pull(name=NAME + " MODEL").id == model.id in [one.id for one in Models.all()]
 assert (Models.exists(model.id), Models.exists(bot.id), Models.pull(id=model.id).model_name) == (True, False, "m-1")
-checks = tests.preflight(bot, evaluation_model_id=model.id)
+checks = tests.preflight(bot, execution_model_id=model.id, evaluation_model_id=model.id)
 execution = tests.execute(bot, execution_model_id=model.id, evaluation_model_id=model.id)
 answer = [execution, checks.passed, model.id, bot.pull().url]
 """,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from evalhub.compat.rhesis.door import Call, calls_out
 from evalhub.compat.rhesis.finding import WHAT, find, find_or_none, find_test_set, needed, referred, visible
@@ -19,7 +19,10 @@ from results.models import Evaluation, TestResult
 from results.models.results import text_of
 from results.trying import try_endpoint
 from runs.asking import Failure, Said, ask_once, cannot_be_called
+from runs.chatting import default_model
 from runs.configurations import create_configuration
+from runs.conversing import needs_a_user
+from runs.judgeable import cannot_judge
 from runs.launching import launch, plan_judging
 from runs.models import (
     Case,
@@ -360,8 +363,9 @@ def preflight(call: Call) -> Words:
     endpoint = needed(call, body, "endpoint_id", Endpoint)
     idents = [one.ident("id") for one in body.items("selected_metrics")]
     selected = [find(call, Evaluator, ident, status=400) for ident in idents if ident]
-    models = [one for one in models_in(call, body).values() if one is not None]
-    checks = [_check_endpoint(one) for one in (endpoint, *models)] + _check_tests(test_set, selected)
+    models = models_in(call, body)
+    called = [endpoint, *(one for one in models.values() if one is not None)]
+    checks = [_check_endpoint(one) for one in called] + _check_tests(test_set, selected, **models)
     numbers = {state: sum(check["status"] == state for check in checks) for state in STATES}
     summary = "failed" if numbers["failed"] else "warning" if numbers["warning"] else "passed"
     return {
@@ -388,7 +392,9 @@ def _check_endpoint(endpoint: Endpoint) -> Words:
     return _check("endpoint", "Endpoint", "passed", f"“{endpoint.name}” can be called; it was not called now.")
 
 
-def _check_tests(test_set: TestSet, selected: Sequence[Evaluator]) -> list[Words]:
+def _check_tests(
+    test_set: TestSet, selected: Sequence[Evaluator], judge: Endpoint | None, simulator: Endpoint | None
+) -> list[Words]:
     members = TestSetCase.objects.filter(test_set=test_set, case__deleted_at=None, case__archived_at=None)
     total = members.count()
     if not total:
@@ -396,11 +402,28 @@ def _check_tests(test_set: TestSet, selected: Sequence[Evaluator]) -> list[Words
             _check("tests", "Tests", "failed", f"The test set “{test_set.name}” has no tests."),
             _check("metrics", "Metrics", "skipped", "There is nothing to judge."),
         ]
-    tests = _check("tests", "Tests", "passed", f"{total:,} tests.")
+    checks = [_check("tests", "Tests", "passed", f"{total:,} tests.")]
+    played = members.filter(case__plan__goal__isnull=False).values_list("case__inputs", "case__plan")
+    if any(needs_a_user(inputs, plan) for inputs, plan in played):
+        there = simulator is not None or default_model() is not None
+        said = "A model plays the users." if there else "Tests have a goal, and no model is set up to play the user."
+        checks.append(_check("conversations", "Conversations", "passed" if there else "failed", said))
+    return [*checks, _check_metrics(test_set, members, selected, judge)]
+
+
+def _check_metrics(
+    test_set: TestSet, members: QuerySet[TestSetCase], selected: Sequence[Evaluator], judge: Endpoint | None
+) -> Words:
+    brought = TestSetEvaluator.objects.filter(test_set=test_set, evaluator__deleted_at__isnull=True)
+    metrics = list(selected) or [row.evaluator for row in brought.select_related("evaluator")]
+    live = Evaluator.objects.filter(deleted_at__isnull=True, archived_at__isnull=True)
     without = 0
-    if not selected and not TestSetEvaluator.objects.filter(test_set=test_set, evaluator__deleted_at=None).exists():
-        judged = Evaluator.objects.filter(requirements=OuterRef("case__requirement"), deleted_at__isnull=True)
-        without = members.filter(~Exists(judged)).count()
-    if not without:
-        return [tests, _check("metrics", "Metrics", "passed", "Every test has a metric that judges it.")]
-    return [tests, _check("metrics", "Metrics", "warning", f"{without:,} tests have no metric: nothing judges them.")]
+    if not metrics:
+        without = members.filter(~Exists(live.filter(requirements=OuterRef("case__requirement")))).count()
+        metrics = list(live.filter(requirements__cases__memberships__in=members).distinct())
+    if without:
+        return _check("metrics", "Metrics", "warning", f"{without:,} tests have no metric: nothing judges them.")
+    for metric in metrics:
+        if reason := cannot_judge(metric.who, metric.definition, judge):
+            return _check("metrics", "Metrics", "warning", f"“{metric.name}” does not judge here. {reason}")
+    return _check("metrics", "Metrics", "passed", "Every test has a metric that judges it.")

@@ -321,6 +321,34 @@ def test_a_configuration_narrows_what_is_asked(door: Door, world: World):
     assert (made["prompt_id"], wider["category_id"], wider["topic_id"]) == (prompt, None, words["topic_id"])
 
 
+# --- before executing -------------------------------------------------------------------------------------------------
+
+
+def checks(door: Door, **body: Any) -> dict[str, str]:
+    said = door.post("preflight-checks", {"test_set_id": "test-set-456", "endpoint_id": "endpoint-123", **body})
+    return {check["check_id"]: check["status"] for check in said["checks"]} | {"summary": said["summary"]}
+
+
+def test_preflight_says_what_would_not_be_judged_or_played(door: Door, world: World, settings):
+    model = door.post("endpoints", {"name": "m", "connection_type": "REST", "url": "https://m.example.com",
+                                    "request_mapping": {"model": "m-1"}})["id"]  # fmt: skip
+    clarity = door.post("metrics", {"name": "Clarity", "evaluation_prompt": "?", "score_type": "numeric"})["id"]
+    nothing = checks(door)
+    door.post(f"test_sets/test-set-456/metrics/{clarity}")
+    no_judge, judged = checks(door), checks(door, evaluation_model_id=model)
+    talk = door.post("tests", {"category": "c", "behavior": "b", "test_configuration": {"goal": "Get a refund"}})["id"]
+    door.post("test_sets/test-set-456/associate", {"test_ids": [talk]})
+    nobody, both = checks(door), checks(door, evaluation_model_id=model, execution_model_id=model)
+    settings.JUDGE_URL = "https://models.example.com"
+
+    assert (nothing["metrics"], no_judge["metrics"], judged["metrics"]) == ("warning", "warning", "passed")
+    assert (no_judge["summary"], judged["summary"]) == ("warning", "passed")
+    assert "conversations" not in judged
+    assert (nobody["conversations"], nobody["summary"]) == ("failed", "failed")
+    assert (both["conversations"], both["summary"]) == ("passed", "passed")
+    assert checks(door)["summary"] == "passed"
+
+
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
 
