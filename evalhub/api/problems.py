@@ -95,7 +95,9 @@ def invalid(problems: Iterable[tuple[Path, str]], *, batch: bool = False) -> Pro
     first = errors[0]
     where = f"Item {first['index']}: " if "index" in first else ""
     more = "" if len(errors) == 1 else f" (and {len(errors) - 1} more)"
-    detail = f"{where}{first['field'] or 'The body'} {first['message']}{more}."
+    said = first["message"].rstrip(".")
+    glue = " " if said[:1].islower() else ": "  # most messages go on after the field's name, some are sentences
+    detail = f"{where}{first['field'] or 'The body'}{glue}{said}{more}."
     return Problem(400, detail, kind=INVALID, title="Invalid request", errors=errors)
 
 

@@ -18,6 +18,7 @@ from evalhub.api import once
 from evalhub.api.allowance import Allowance
 from evalhub.api.authentication import PerToken
 from evalhub.api.entrance import document
+from evalhub.api.problems import field_problem
 from evalhub.api.runs import RunList
 from evalhub.worker import forget_old_idempotency_keys
 from runs.models import Case, IdempotencyKey, Project, TestRun
@@ -631,3 +632,15 @@ def test_ten_changes_of_one_state_leave_one(transactional_db):
 
 def test_addresses_are_named():
     assert reverse("api:run-detail", args=["run 7"]) == "/api/runs/run%207/"
+
+
+@pytest.mark.parametrize(
+    ("field", "message", "detail"),
+    [
+        ("name", "is required", "name is required."),
+        ("url", "Start the address with https://.", "url: Start the address with https://."),
+        ("", "must be an object", "The body must be an object."),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(field, message, detail):
+    assert str(field_problem(field, message)) == detail
