@@ -38,11 +38,12 @@ def launch_demo_runs(listener: socket.socket, application: Callable[..., Iterabl
         run = launch(nightly, by=by, name="Staging, before the release", endpoint=staging, retry_count=0,
                      branch="release-15", external_id=UNREACHABLE)  # fmt: skip
         carry_out(run.shards.all())
-    if not there.filter(external_id=STOPPED).exists():
-        run = launch(nightly, by=by, name="Release 14, once more", branch="main", external_id=STOPPED)
+    stopped = there.filter(external_id=STOPPED).first()
+    if stopped is None:
+        stopped = launch(nightly, by=by, name="Release 14, once more", branch="main", external_id=STOPPED)
         with serving(listener, application):
-            carry_out(run.shards.all()[:2])
-        cancel_run(run, by=by)
+            carry_out(stopped.shards.all()[:2])
+    cancel_run(stopped, by=by)  # also where the start before this one was interrupted here
 
 
 def carry_out(shards: Iterable[Shard]) -> None:
