@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
@@ -15,6 +15,7 @@ from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import Organization
 from evalhub.audit.models import record_event
 from evalhub.database.copying import copy_rows, json_text
+from evalhub.database.ids import new_id
 from evalhub.web.errors import Refused
 from runs.changing import apply_changes, locked, save_changes
 from runs.models import Case, CaseRevision, Project, Shard, TestRun, TestSet, TestSetCase
@@ -50,8 +51,7 @@ def ensure_cases(project: Project, specs: Iterable[CaseSpec], *, test_set: TestS
             numbers = project.take_numbers("last_case_number", len(missing))  # locks: others wait, then find ours
             found |= _cases_by_external_id(project, [spec.external_id for spec in missing])
             missing = [spec for spec in missing if spec.external_id not in found]
-            made = [_case_made_from(spec, project, number) for number, spec in zip(numbers, missing, strict=False)]
-            _copy_cases(made)
+            made = _copy_cases(project, zip(numbers, missing, strict=False))
             found |= {case.external_id or "": case for case in made}
             if test_set is not None and made:
                 add_to_test_set(test_set, made)
@@ -274,19 +274,33 @@ _COLUMNS = (
 )
 
 
-def _copy_cases(cases: Sequence[Case]) -> None:
+def _copy_cases(project: Project, specs: Iterable[tuple[int, CaseSpec]]) -> list[Case]:
+    """New cases with their numbers; what they have by default stays in the database until somebody asks."""
     now = timezone.now()
-    rows = []
-    for case in cases:
-        case.created_at = case.updated_at = now
-        values = {name: getattr(case, name) for name in _COLUMNS}
-        for name in ("metadata", "attributes", "inputs"):
-            values[name] = json_text(values[name])
-        values["expected"] = None if case.expected is None else json_text(case.expected)
-        rows.append(tuple(values.values()))
+    made, rows = [], []
+    for number, spec in specs:
+        values = (
+            new_id(),
+            now,
+            now,
+            project.organization_id,
+            spec.external_id or None,
+            spec.tags,
+            spec.metadata,
+            spec.attributes,
+            project.pk,
+            number,
+            spec.name[:300],
+            TestSet.Kind.SINGLE_TURN.value,
+            spec.inputs,
+            spec.expected,
+            1,
+            "",
+        )
+        made.append(Case.from_db(DEFAULT_DB_ALIAS, _COLUMNS, values))
+        rows.append([json_text(value) if type(value) is dict else value for value in values])
     copy_rows(Case._meta.db_table, _COLUMNS, rows)
-    for case in cases:
-        case._state.adding = False
+    return made
 
 
 def _cases_by_external_id(project: Project, wanted: Iterable[str]) -> dict[str, Case]:
