@@ -58,6 +58,7 @@ class Loaded:
     evaluators: tuple[str, ...]
     token: str
     session: str
+    operator: str  # the session of a superuser
     results: int
     expanded: str = ""  # a run with steps, for Gentrace's clients
 
@@ -97,6 +98,7 @@ def load(size: int, say: Callable[[str], None], *, giant: bool = False) -> Loade
         evaluators=tuple(str(evaluator.pk) for evaluator in evaluators),
         token=token,
         session=session_of(user),
+        operator=session_of(User.objects.create_superuser("operator@benchmark.example", name="Operator")),
         results=sum(sizes) + expanded.results.count(),
         expanded=str(expanded.pk),
     )

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
@@ -255,6 +255,17 @@ ROWS = (
         times_floor=3,
         repeats=9,
     ),
+)
+
+
+ADMIN: Final = tuple(
+    Asked(
+        f"admin, {label}",
+        lambda site, model=model: f"/admin/results/{model}/",  # type: ignore[misc]
+        lambda site, answer: must(answer.body.count(b'class="action-select"') >= 50, "the list has no rows"),
+        at_most=300,
+    )
+    for label, model in (("results", "testresult"), ("evaluations", "evaluation"))
 )
 
 

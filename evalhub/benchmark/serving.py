@@ -109,7 +109,8 @@ class Site:
             if path.startswith("/api/"):
                 sent.setdefault("Authorization", f"Bearer {self.loaded.token}")
             else:
-                sent.setdefault("Cookie", f"evalhub-session={self.loaded.session}")
+                session = self.loaded.operator if path.startswith("/admin/") else self.loaded.session
+                sent.setdefault("Cookie", f"evalhub-session={session}")
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:

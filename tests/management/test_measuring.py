@@ -31,6 +31,8 @@ def test_the_benchmark_measures_every_row_and_leaves_nothing_but_its_figures(fol
         "one result, expanded",
         "numbers per evaluator",
         "test result for Gentrace",
+        "admin, results",
+        "admin, evaluations",
         "batch ingest, 1 client",
         "reviews, 1 client",
         "reviews, 8 clients",

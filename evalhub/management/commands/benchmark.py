@@ -21,6 +21,7 @@ from django.core.management.base import BaseCommand, CommandError
 from evalhub.benchmark.browsing import measure_browser
 from evalhub.benchmark.loading import Loaded, load
 from evalhub.benchmark.measuring import (
+    ADMIN,
     ROWS,
     Figure,
     Wrong,
@@ -92,7 +93,7 @@ class Command(BaseCommand):
             for _ in range(5):
                 full.get("/runs/")
             figures.append(Figure("idle memory, 2 workers", full.memory_mib(), "MiB", at_most=MEMORY_LIMIT))
-        for row in ROWS:
+        for row in (*ROWS, *ADMIN):
             if wanted(row.name):
                 self.stderr.write(f"measuring {row.name}")
                 figures.append(measure_row(row, sites, rounds))
