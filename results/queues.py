@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from statistics import median
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Case, Count, F, IntegerField, Max, Min, Q, QuerySet, When
@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from evalhub.accounts.actor import Actor
+from evalhub.database.prepared import Prepared
 from results.models import Review, ReviewAssignment, ReviewRound
 
 State = ReviewAssignment.State
@@ -41,8 +42,23 @@ WAITING_SHOWN = 25
 
 
 def count_open_for(actor: Actor | None) -> int:
-    """The number on the rail."""
-    return waiting_for(actor).count() if actor else 0
+    """The number on the rail, of every page."""
+    counted = _WAITING(actor.organization_id, actor.user.pk) if actor else []
+    return counted[0]["n"] if counted else 0
+
+
+_WAITING: Final = Prepared(
+    lambda organization, user: (
+        ReviewAssignment.objects.visible_in(organization)
+        .waiting_for(user)
+        .order_by()
+        .values("organization")
+        .annotate(n=Count("pk"))
+        .values("n")
+    ),
+    UUID,
+    UUID,
+)
 
 
 def waiting_for(actor: Actor) -> QuerySet[ReviewAssignment]:
