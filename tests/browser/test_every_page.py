@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
+from results.models import ReviewRound, TestResult
+from runs.models import Case, Endpoint, Evaluator, Project, SavedView, TestConfiguration, TestRun, TestSet
 from tests.browser.conftest import serious
 from tests.test_tenancy import World, addresses, ours, path_to
 
@@ -78,6 +81,38 @@ def unreadable(page: Any) -> list[str]:
     run = """() => axe.run({runOnly: {type: "rule", values: ["color-contrast"]}, resultTypes: ["violations"]})"""
     violations = page.evaluate(run)["violations"]
     return [f"{one['id']}: {node['html'][:160]}" for one in violations for node in one["nodes"]]
+
+
+LONG = "Supercalifragilisticexpialidocious" * 4  # no place to break a line at
+
+
+def test_no_name_is_too_long_for_a_phone(page, sign_in, ours):
+    Project.objects.update(name=f"Project {LONG}")
+    for model in (TestSet, Case, Endpoint, Evaluator, TestConfiguration, ReviewRound, TestResult):
+        model.objects.update(name=f"{model.__name__} {LONG}")
+    TestRun.objects.update(name=f"Run {LONG}", branch=LONG, commit=LONG[:40], model=LONG)
+    SavedView.objects.update(name=LONG[:80])
+    for model in (Case, TestResult):
+        model.objects.update(tags=[LONG[:80], "b"])
+    sign_in(ours.admin, ours.organization)
+    page.set_viewport_size({"width": 375, "height": 812})
+    nouns = ("project", "test-set", "case", "endpoint", "evaluator", "configuration")
+    paths = [reverse(f"runs:{noun}-detail", args=[ours.rows[noun.replace("-", "_")].pk]) for noun in nouns]
+    paths += [reverse(f"runs:{noun}-list") for noun in (*nouns, "run", "view")]
+    run = reverse("results:run-detail", args=[ours.rows["run"].pk])
+    paths += [run, f"{run}?tab=summary", f"{run}?tab=configuration", f"{run}?tab=reviews"]
+    paths += [reverse("runs:configuration-edit", args=[ours.rows["configuration"].pk])]
+    paths += [reverse(f"results:{noun}-detail", args=[ours.rows[noun].pk]) for noun in ("result", "round")]
+    paths += [reverse("results:review", args=[ours.rows["assignment"].pk]), reverse("results:review-list")]
+
+    wide = {}
+    for path in paths:
+        page.goto(path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > 375:
+            wide[path] = width
+
+    assert wide == {}
 
 
 def test_no_page_keeps_anybody_out(page, sign_in, ours):
