@@ -14,15 +14,13 @@ from rest_framework.response import Response
 from evalhub.api.finding import get
 from evalhub.api.operations import PAGING, ApiView, Operation, pages_of
 from evalhub.api.rows import Object, Row, Shown, list_of, moment, number, public_id, text, uuid
-from evalhub.api.shapes import Choice, Number, Text
+from evalhub.api.shapes import Choice, Moment, Number, Text
 from evalhub.web.paging import Order
 from results.models import Feedback
 from results.production import SHOWN, calls_of
 from runs.models import Project
 
-FEEDBACK: Final = Object(
-    "Feedback", {"score": Number(doc="0 to 1."), "details": Text(), "recorded_at": Text(doc="ISO 8601.")}
-)
+FEEDBACK: Final = Object("Feedback", {"score": Number(doc="0 to 1."), "details": Text(), "recorded_at": Moment()})
 _feedback_of: Any = ArraySubquery(
     Feedback.objects.filter(result=OuterRef("pk"))
     .order_by("-recorded_at", "-id")
