@@ -189,6 +189,9 @@ def guess(columns: list[Column]) -> ColumnMapping:
         if role == "input":
             inputs.add(plain_name(column.name))
         roles[column.name] = role
+    first = columns[0]
+    if "case" not in roles.values() and first.name == "column 1" and first.kind == "text":
+        roles[first.name] = "case"  # what pandas wrote: the names of the rows have no heading
     taken = set(roles.values())
     if "evaluator" in taken and taken & {"score", "label", "passed"}:
         return ColumnMapping(LONG, {name: Meaning(long_role(name, role)) for name, role in roles.items()})
@@ -228,6 +231,8 @@ def guessed_role(column: Column) -> str:
             if role in ("score", "latency_ms", "latency_s", "cost", "tokens") and column.kind != "number":
                 continue
             return role
+    if re.fullmatch(r"column_\d+", name):  # without a name of its own, so often the number of the row
+        return "metadata"
     return {"number": "score", "true/false": "score"}.get(column.kind, "metadata")
 
 

@@ -152,11 +152,12 @@ class Table:
 
 
 def headings(cells: list[str]) -> list[str]:
-    """Names of columns: trimmed, and each once; a trailing one without a name is none."""
+    """Names of columns: trimmed, and each once; one without a name has its place, a trailing one is none."""
     seen: Counter[str] = Counter()
     names = []
-    for cell in cells:
-        name = cell.strip()
+    named = max((place for place, cell in enumerate(cells, 1) if cell.strip()), default=0)
+    for place, cell in enumerate(cells, 1):
+        name = cell.strip() or (f"column {place}" if place < named else "")
         seen[name] += 1
         names.append(f"{name} ({seen[name]})" if name and seen[name] > 1 else name)
     return names

@@ -108,6 +108,14 @@ def test_an_empty_trailing_heading_is_no_column(tmp_path):
     assert (one.run.result_count, one.warnings) == (2, [])
 
 
+def test_a_heading_left_empty_before_others_is_a_column_by_its_place(tmp_path):
+    columns = mapping(input="input", output="output", **{"column 1": "case"})
+
+    one = bring_in(write_text(tmp_path, ",input,output\ngpt,a,b\nllama,c,d\n"), mapping=columns)
+
+    assert ([result.name for result in results_of(one)], one.warnings) == (["gpt", "llama"], [])
+
+
 def test_a_heading_that_comes_twice_is_two_columns(tmp_path):
     columns = mapping(input="input", score="score", **{"score (2)": "score"})
 

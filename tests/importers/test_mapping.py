@@ -68,6 +68,13 @@ def test_a_lone_score_takes_the_explanation(tmp_path):
     }
 
 
+def test_names_of_rows_without_a_heading_are_cases_and_numbers_of_rows_are_not(tmp_path):
+    _, named = guessed(write_text(tmp_path, ",win_rate\ngpt,0.9\nllama,0.4\n", name="named.csv"))
+    _, numbered = guessed(write_text(tmp_path, ",win_rate\n0,0.9\n1,0.4\n", name="numbered.csv"))
+
+    assert (named["column 1"], numbered["column 1"]) == ("case", "metadata")
+
+
 def test_empty_columns_are_left_out(tmp_path):
     assert guessed(write_text(tmp_path, "input,output,nothing\na,b,\n"))[1]["nothing"] == "skip"
 
