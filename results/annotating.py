@@ -15,7 +15,14 @@ from django.utils import timezone
 
 from evalhub.accounts.actor import Actor
 from results.models import Evaluation, Review, TestResult
-from results.reviewing import Correction, ReviewConflict, finish_assignment, keep_correction, reopen_assignment
+from results.reviewing import (
+    Correction,
+    ReviewConflict,
+    ask_again,
+    finish_assignment,
+    keep_correction,
+    reopen_assignment,
+)
 from results.settling import Settlement, recount_reviews, settlement
 from results.trail import note
 from runs.models import Evaluator
@@ -124,6 +131,7 @@ def withdraw_annotation(row: Evaluation, *, by: Actor) -> None:
     with settlement(row.result.run_id, [row.result_id]) as settled:
         kept = _kept(settled, row)
         settled.withdraw(kept)
+        ask_again(settled, settled.results[kept.result_id])
         if kept.review_id:
             _sync(settled, Review.objects.get(pk=kept.review_id))
             recount_reviews(settled, [kept.result_id])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
 from django.utils import timezone
 
 from evalhub.accounts.models import User
@@ -101,6 +102,7 @@ def submit_review(
             )
         for correction in corrections:
             keep_correction(settled, locked, review, correction)
+        ask_again(settled, locked)
         if assignment is not None:
             recount_reviews(settled, [locked.pk])
         note(
@@ -128,6 +130,7 @@ def withdraw_review(review: Review, *, by: By | None = None) -> None:
         for row in settled.rows[review.result_id]:
             if row.review_id and row.author_id == review.reviewer_id and row.withdrawn_at is None:
                 settled.change(row, is_current=previous is not None and row.review_id == previous.pk)
+        ask_again(settled, settled.results[review.result_id])
         reopen_assignment(review)
         Review.objects.filter(pk=review.pk).update(
             is_current=False, assignment=None, withdrawn_at=timezone.now(), updated_at=timezone.now()
@@ -136,6 +139,36 @@ def withdraw_review(review: Review, *, by: By | None = None) -> None:
             Review.objects.filter(pk=previous.pk).update(is_current=True, updated_at=timezone.now())
         recount_reviews(settled, [review.result_id])
         note("review.withdrawn", review, by, organization_id=review.organization_id, result=str(review.result_id))
+
+
+def ask_again(settled: Settlement, result: TestResult) -> None:
+    """A question that people were asked, and whose only answer was taken back or left out later, waits again."""
+    answers = [row for row in settled.rows[result.pk] if row.source == Evaluation.Source.HUMAN and row.evaluator_id]
+    answered = {(row.evaluator_id, row.turn) for row in answers if row.is_current}
+    open_again = {row.pk: row for row in answers if not row.is_current and (row.evaluator_id, row.turn) not in answered}
+    if not open_again:
+        return
+    asked = Evaluation.objects.filter(
+        pk__in=open_again,
+        evaluator__who=Evaluator.Who.HUMAN,
+        created_at__lt=F("review__created_at"),  # it was there, pending, before somebody answered it
+    )
+    questions = {
+        (row.evaluator_id, row.turn): row for row in (open_again[pk] for pk in asked.values_list("pk", flat=True))
+    }
+    for row in questions.values():
+        settled.add(
+            Evaluation(
+                result=result,
+                evaluator_id=row.evaluator_id,
+                evaluator_version=row.evaluator_version,
+                turn=row.turn,
+                source=Evaluation.Source.HUMAN,
+                state=Evaluation.State.PENDING,
+                threshold=row.threshold,
+                via=row.via,
+            )
+        )
 
 
 def _previous(review: Review) -> Review | None:

@@ -113,6 +113,69 @@ def test_a_pending_human_evaluation_is_completed_once_by_its_reviewer():
     assert standing(result) == ("unjudged", "failed", "reviewed", False)
 
 
+def make_question(run):
+    return make_evaluator(
+        run.project,
+        name="tone",
+        who="human",
+        value_type="label",
+        options=[{"label": "Good", "value": 1, "passes": True}, {"label": "Bad", "value": 0, "passes": False}],
+    )
+
+
+def questions_waiting(result):
+    return result.evaluations.current().filter(source="human", state="pending").count()
+
+
+def test_a_question_whose_answer_is_taken_back_waits_again():
+    run, ann = make_run(), make_user()
+    tone = make_question(run)
+    result = make_result(run, evaluations=[Judgement(evaluator=tone, source="human", state="pending")])
+    review = submit_review(result, by=ann, verdict="failed", corrections=[Correction(evaluator=tone, label="Bad")])
+
+    withdraw_review(review)
+
+    assert questions_waiting(result) == 1
+    assert standing(result) == ("unjudged", "unjudged", "open", False)
+    assert [(rollup.scored, rollup.pending) for rollup in Rollup.objects.filter(run=run)] == [(0, 1)]
+    assert recount(run.pk, repair=False) == []
+
+
+def test_a_question_that_a_second_thought_leaves_out_waits_again():
+    run, ann = make_run(), make_user()
+    tone = make_question(run)
+    result = make_result(run, evaluations=[Judgement(evaluator=tone, source="human", state="pending")])
+    review = submit_review(result, by=ann, verdict="failed", corrections=[Correction(evaluator=tone, label="Bad")])
+
+    submit_review(result, by=ann, verdict="passed", replaces=review)
+
+    assert (questions_waiting(result), standing(result)) == (1, ("unjudged", "passed", "open", False))
+
+
+def test_a_question_that_somebody_else_answered_too_does_not_wait_again():
+    run, ann, bob = make_run(), make_user(), make_user()
+    tone = make_question(run)
+    result = make_result(run, evaluations=[Judgement(evaluator=tone, source="human", state="pending")])
+    review = submit_review(result, by=ann, verdict="", corrections=[Correction(evaluator=tone, label="Bad")])
+    submit_review(result, by=bob, verdict="", corrections=[Correction(evaluator=tone, label="Good")])
+
+    withdraw_review(review)
+
+    assert questions_waiting(result) == 0
+
+
+def test_nobody_is_asked_again_what_nobody_was_asked():
+    run, ann = make_run(), make_user()
+    result = make_result(run, passed=True)
+    review = submit_review(
+        result, by=ann, verdict="failed", corrections=[Correction(evaluator=make_question(run), label="Bad")]
+    )
+
+    withdraw_review(review)
+
+    assert questions_waiting(result) == 0
+
+
 def test_reviewing_twice_needs_a_change_of_mind():
     result, ann = make_result(), make_user()
     first = submit_review(result, by=ann, verdict="failed")
