@@ -457,8 +457,10 @@ def history_of(result: TestResult) -> list[Seen]:
 
 
 def note_on_history(history: Sequence[Seen]) -> str:
-    failing = sum(seen.outcome in (Outcome.FAILED, Outcome.ERROR) for seen in history)
-    return f"{failing} of {len(history)} fail" if failing else f"{len(history)} runs, none fails"
+    kinds = ((Outcome.FAILED, "fail"), (Outcome.ERROR, "error"))
+    counted = [(sum(seen.outcome == outcome for seen in history), word) for outcome, word in kinds]
+    bad = [f"{number} of {len(history)} {word}" for number, word in counted if number]
+    return " · ".join(bad) or f"{len(history)} runs, none fails"
 
 
 def siblings_of(result: TestResult) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ class Line:
     corrected: int = 0
     query: str = ""
     is_bad: bool = False
+    is_clustered: bool = False
 
     @property
     def total(self) -> int:
@@ -50,7 +51,8 @@ class Line:
 
     @property
     def interval(self) -> tuple[float, float] | tuple[None, None]:
-        return wilson(self.passed, self.judged) or (None, None)
+        """None where several results share a case: only the run keeps the sums that its width needs there."""
+        return (None, None) if self.is_clustered else wilson(self.passed, self.judged) or (None, None)
 
     @property
     def low(self) -> float | None:
@@ -121,7 +123,8 @@ def by_tag(run: TestRun) -> list[Line]:
         .annotate(**COUNTS, n=Count("pk"))
         .order_by("-n")[:MOST_TAGS]
     )
-    return worst_first(Line(row["tag"], **counts(row), key=row["tag"]) for row in rows)
+    shared = share_cases(run)
+    return worst_first(Line(row["tag"], **counts(row), key=row["tag"], is_clustered=shared) for row in rows)
 
 
 def by_variant(run: TestRun) -> list[Line]:
@@ -134,10 +137,27 @@ def by_variant(run: TestRun) -> list[Line]:
         .annotate(**COUNTS)
         .order_by("variant__position")
     )
+    repeated = repeat_cases(run)
     return [
-        Line(row["variant__label"], **counts(row), key=row["variant__position"], note=row["variant__provider"])
+        Line(
+            row["variant__label"],
+            **counts(row),
+            key=row["variant__position"],
+            note=row["variant__provider"],
+            is_clustered=repeated,
+        )
         for row in rows
     ]
+
+
+def share_cases(run: TestRun) -> bool:
+    """Whether several of the run's results are of one case, so that they are not independent of each other."""
+    return run.case_count < run.result_count
+
+
+def repeat_cases(run: TestRun) -> bool:
+    """Whether they are within one variant, too."""
+    return share_cases(run) and TestResult.objects.filter(run=run, repetition__gt=1).exists()
 
 
 def by_evaluator(run: TestRun) -> list[EvaluatorLine]:
@@ -162,12 +182,13 @@ def by_evaluator(run: TestRun) -> list[EvaluatorLine]:
         )
     )
     lines: dict[UUID, EvaluatorLine] = {}
+    shared = share_cases(run)
     for row in rows:
         line = lines.get(row["evaluator_id"])
         if line is None:
             evaluator = {name: row[f"evaluator__{name}"] for name in EVALUATOR_FIELDS} | {"id": row["evaluator_id"]}
             line = lines[row["evaluator_id"]] = EvaluatorLine(
-                evaluator["name"], 0, 0, key=row["evaluator_id"], evaluator=evaluator
+                evaluator["name"], 0, 0, key=row["evaluator_id"], evaluator=evaluator, is_clustered=shared
             )
         line.passed += row["effective_passed"]
         line.failed += row["effective_failed"]

@@ -29,7 +29,15 @@ from results.filters import REVIEWS, VERDICTS, ResultFilter
 from results.listing import FIELDS, SHOWN, judgements_of, judgements_to_walk, read_results, reviewers_of
 from results.models import Outcome, Review, ReviewAssignment, ReviewRound, Rollup, TestResult
 from results.reading import OPERATORS, shown_metadata
-from results.summary import by_evaluator, by_tag, by_variant, score_histograms, value_histograms, worst_first
+from results.summary import (
+    by_evaluator,
+    by_tag,
+    by_variant,
+    score_histograms,
+    share_cases,
+    value_histograms,
+    worst_first,
+)
 from results.views_result import drawer_of
 from runs.current import ask_about_current_project
 from runs.models import Endpoint, Evaluator, Import, Shard, TestRun, TestSet, Variant
@@ -144,7 +152,7 @@ def stats_of(run: TestRun) -> list[Stat]:
     )
     by_machine = run.machine_passed + run.machine_failed
     # Only the effective rate keeps the sums that an interval needs where results share a case.
-    judges = wilson(run.machine_passed, by_machine) if run.case_count == run.result_count else None
+    judges = None if share_cases(run) else wilson(run.machine_passed, by_machine)
     machine = Stat(
         "Judge alone",
         formats.rate(run.machine_passed / by_machine if by_machine else None),
@@ -627,8 +635,9 @@ def names_of(rows: list[dict[str, Any]]) -> dict[UUID, str]:
 def summary_tab(request: MemberRequest, run: TestRun) -> dict[str, Any]:
     evaluators = by_evaluator(run)
     tags, variants = by_tag(run), by_variant(run)
-    lows = [line.low for line in (*tags, *variants, *evaluators) if line.low is not None]
-    axis = max(0.0, int(min(lows, default=0.0) * 10) / 10)  # a round tenth at or below the lowest interval
+    lines = (*tags, *variants, *evaluators)
+    lows = [low for low in (line.rate if line.low is None else line.low for line in lines) if low is not None]
+    axis = max(0.0, int(min(lows, default=0.0) * 10) / 10)  # a round tenth at or below all that is drawn
     for line in tags:
         line.query = urlencode({"tag": line.key})
         # Only what lies below the run's own rate for certain is shown as bad.

@@ -18,7 +18,8 @@ def wilson(passed: float, judged: float, z: float = Z_95) -> tuple[float, float]
     z2 = z * z
     centre = (rate + z2 / (2 * judged)) / (1 + z2 / judged)
     half = z * sqrt(rate * (1 - rate) / judged + z2 / (4 * judged * judged)) / (1 + z2 / judged)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the formula gives exactly 0 and 1, which binary fractions miss by a little.
+    return (0.0 if passed <= 0 else centre - half), (1.0 if passed >= judged else centre + half)
 
 
 def clustered_wilson(

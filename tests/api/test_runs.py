@@ -5,6 +5,7 @@ from results.records import Judgement
 from runs.models import Project, TestRun, Variant
 from tests.api.conftest import errors_of, problem
 from tests.factories import (
+    make_case,
     make_configuration,
     make_evaluator,
     make_organization,
@@ -298,6 +299,16 @@ def test_the_numbers_of_a_runs_evaluators(api, project, django_assert_num_querie
         "min": 0.2,
         "max": 0.9,
     }
+
+
+def test_an_evaluator_has_no_interval_where_cases_repeat(api, project):
+    run, case = make_run(project), make_case(project).pk
+    for repetition in (1, 2):
+        make_result(run, case=case, repetition=repetition, evaluations=[Judgement(evaluator="exact", passed=True)])
+
+    (row,) = api.get(f"/api/runs/{run.pk}/evaluators/").json()["items"]
+
+    assert (row["pass_rate"], row["pass_interval"]) == (1.0, None)
 
 
 def test_counts_follow_the_results(api, project):

@@ -85,6 +85,25 @@ def test_an_evaluator_is_one_line_whatever_the_variant(run):
     assert (line.passed, line.failed, line.mean, line.value_min, line.value_max) == (1, 1, 0.5, 0.1, 0.9)
 
 
+def test_no_line_has_an_interval_that_takes_repetitions_for_cases(run):
+    case = make_case(run.project).pk
+    for repetition, value in enumerate((0.9, 0.1), 1):
+        record(run, *judged(GRADE, value, case=case, repetition=repetition, tags=["a"]))
+
+    lines = [*by_tag(run), *by_evaluator(run)]
+
+    assert [(line.rate, line.interval) for line in lines] == [(0.5, (None, None)), (0.5, (None, None))]
+
+
+def test_a_variant_that_asks_each_case_once_has_its_interval(run):
+    for position in (0, 1):
+        Variant.objects.create(organization=run.organization, run=run, position=position, label=str(position))
+    case = make_case(run.project).pk
+    record(run, *judged(GRADE, 0.9, case=case, variant=0), *judged(GRADE, 0.1, case=case, variant=1))
+
+    assert [line.low is None for line in (*by_variant(run), *by_evaluator(run))] == [False, False, True]
+
+
 def test_shares_are_drawn_from_nothing_to_one_and_scales_from_end_to_end(run):
     record(run, *judged(GRADE, 0.05, 0.95, 1.0), *judged(TONE, 2, 5))
 

@@ -324,6 +324,17 @@ def test_the_case_is_shown_over_its_last_ten_runs(lead, run):
     assert response.context["history_note"] == "5 of 10 fail"
 
 
+def test_the_history_tells_errors_from_failures(lead, run):
+    case = make_case(run.project).pk
+    make_result(run, case=case, error="No answer.")
+    make_result(make_run(run.project), case=case, passed=False)
+    result = make_result(make_run(run.project), case=case)
+
+    note = lead.get(f"/results/{result.pk}/").context["history_note"]
+
+    assert note == "1 of 3 fail · 1 of 3 error"
+
+
 def test_repetitions_count_together_in_the_history(lead, run):
     case = make_case(run.project)
     for n, passed in ((1, True), (2, False), (3, True)):

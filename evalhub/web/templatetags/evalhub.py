@@ -344,17 +344,17 @@ def dotplot(rate: Any, low: Any, high: Any, start: float = 0.0, bad: bool = Fals
     def place(share: Any) -> str:
         return f"{min(max((float(share) - start) / (1 - start), 0), 1) * 100:.1f}%"
 
+    span = "" if low is None or high is None else f", interval {formats.percent(low)} to {formats.percent(high)}"
     low, high = (rate if low is None else low), (rate if high is None else high)
     ticks = format_html_join(
         "", '<line class="tick" x1="{}%" x2="{}%" y1="0" y2="100%"/>', ((tick, tick) for tick in range(0, 101, 20))
     )
     return format_html(
-        '<svg class="dotplot{}" role="img" aria-label="{} percent, interval {} to {}">{}'
+        '<svg class="dotplot{}" role="img" aria-label="{} percent{}">{}'
         '<line class="ci" x1="{}" x2="{}" y1="50%" y2="50%"/><circle cx="{}" cy="50%" r="4"/></svg>',
         " dotplot--bad" if bad else "",
         formats.percent(rate),
-        formats.percent(low),
-        formats.percent(high),
+        span,
         ticks,
         place(low),
         place(high),
