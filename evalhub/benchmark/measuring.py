@@ -261,11 +261,15 @@ ROWS = (
 ADMIN: Final = tuple(
     Asked(
         f"admin, {label}",
-        lambda site, model=model: f"/admin/results/{model}/",  # type: ignore[misc]
-        lambda site, answer: must(answer.body.count(b'class="action-select"') >= 50, "the list has no rows"),
+        lambda site, model=model: f"/admin/{model}/",  # type: ignore[misc]
+        lambda site, answer: must(answer.body.count(b"<tr") >= 50, "the list has no rows"),
         at_most=300,
     )
-    for label, model in (("results", "testresult"), ("evaluations", "evaluation"))
+    for label, model in (
+        ("results", "results/testresult"),
+        ("evaluations", "results/evaluation"),
+        ("cases", "runs/case"),
+    )
 )
 
 

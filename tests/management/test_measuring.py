@@ -33,6 +33,7 @@ def test_the_benchmark_measures_every_row_and_leaves_nothing_but_its_figures(fol
         "test result for Gentrace",
         "admin, results",
         "admin, evaluations",
+        "admin, cases",
         "batch ingest, 1 client",
         "reviews, 1 client",
         "reviews, 8 clients",
