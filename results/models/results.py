@@ -331,6 +331,7 @@ class Evaluation(Tenant):
                 name="evaluation_by_verdict",
             ),
             models.Index(fields=["review"], condition=Q(review__isnull=False), name="evaluation_of_review"),
+            models.Index(fields=["run"], name="evaluation_of_run"),  # all of them: the others are for lists
         ]
         constraints = [
             # Of a pair one is current, and those before it are told apart by nth. One index does both: every arriving
