@@ -139,7 +139,11 @@ def stats_of(run: TestRun) -> list[Stat]:
     address = reverse("results:run-detail", args=[run.pk])
     judged = run.passed + run.failed
     outcomes = [f"{formats.count(run.passed)} of {formats.count(judged)}"] if judged else ["nothing judged yet"]
-    outcomes += [f"{formats.count(n)} {word}" for n, word in ((run.errors, "error"), (run.unjudged, "unjudged")) if n]
+    outcomes += [
+        f"{formats.count(n)} {word}"
+        for n, word in ((run.errors, "error" if run.errors == 1 else "errors"), (run.unjudged, "unjudged"))
+        if n
+    ]
     if 0 < judged < run.result_count:
         outcomes.append(f"{formats.rate(judged / run.result_count)} judged")
     effective = Stat(
