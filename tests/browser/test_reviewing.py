@@ -385,6 +385,16 @@ def test_everything_works_without_scripts(page, sign_in, lead, ann, run):
     assert list(Review.objects.values_list("verdict", "comment")) == [("failed", "By hand")]
 
 
+@pytest.mark.parametrize("page_options", [{**PHONE, **WITHOUT_SCRIPTS}])
+def test_the_buttons_find_room_on_a_phone_without_scripts(page, sign_in, lead, ann, run):
+    made = assign_reviewers([judged(run, False), judged(run, True)], [ann], by=lead)
+    sign_in(ann)
+
+    page.goto(reverse("results:review", args=[made.assignments.order_by("id").first().pk]))
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 @pytest.mark.parametrize("page_options", [{**PHONE, **DARK}, WIDE], ids=["phone", "wide"])
 def test_the_pages_are_accessible_and_fit(page, sign_in, lead, ann, ben, run):
     scale = make_evaluator(run.project, name="warmth", who="human", value_type="number", min_score=1, max_score=5)
