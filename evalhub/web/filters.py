@@ -183,14 +183,20 @@ class TenantFilterSet(django_filters.FilterSet):
         for name, value in self.values.items():
             if name in self.position or name in self.not_as_chips:
                 continue
-            key, text = self.words_for(name, value)
-            rest = query.copy()
-            for gone in (name, *self.go_together.get(name, ()), "cursor", "result"):
-                rest.pop(gone, None)
-            if name in self.remembered:
-                rest[name] = ""
-            chips.append(Chip(key, text, f"?{rest.urlencode()}"))
+            chips.append(Chip(*self.words_for(name, value), self._without(name, query)))
+        for name in self.form.errors if self.is_bound else ():
+            if name in self.filters and name not in self.position:
+                text = f"“{query.get(name, '')[:60]}” is not understood and filters nothing"
+                chips.append(Chip(name.replace("_", " "), text, self._without(name, query)))
         return chips
+
+    def _without(self, name: str, query: QueryDict) -> str:
+        rest = query.copy()
+        for gone in (name, *self.go_together.get(name, ()), "cursor", "result"):
+            rest.pop(gone, None)
+        if name in self.remembered:
+            rest[name] = ""
+        return f"?{rest.urlencode()}"
 
     not_as_chips: ClassVar[tuple[str, ...]] = ()
     remembered: ClassVar[tuple[str, ...]] = ("project",)  # by the session: an empty one says all

@@ -304,6 +304,17 @@ def test_an_evaluator_of_another_organisation_finds_nothing(actor, run):
     assert found(actor, run, evaluator=theirs.pk, verdict="passed") == []
 
 
+def test_what_is_not_understood_is_a_chip_that_says_so(actor, run):
+    results = ResultFilter({"outcome": "nosuch", "tag": "a"}, TestResult.objects.all(), actor=actor, run=run)
+
+    chips = results.chips(results.data)
+
+    assert [(chip.key, chip.value, chip.remove_url) for chip in chips] == [
+        ("Tag", "a", "?outcome=nosuch"),
+        ("outcome", "“nosuch” is not understood and filters nothing", "?tag=a"),
+    ]
+
+
 def test_chips_say_the_evaluator_and_its_conditions_in_one(actor, run):
     record(run, graded("mine", 0.9))
     grade = grade_of(run)
