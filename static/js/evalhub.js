@@ -250,6 +250,28 @@
 
   /* --- forms --- */
 
+  /* A draft (data-draft="FORM" on what keeps it) is kept before the page goes, and no more once the form is handed in. */
+  let unkept = null;
+  const keeperOf = (form) => (form?.id ? $(`[data-draft="${CSS.escape(form.id)}"]`) : null);
+  for (const kind of ["input", "change"]) document.addEventListener(kind, (event) => { unkept = keeperOf(event.target.form) ?? unkept; });
+  document.addEventListener("htmx:before:request", (event) => {
+    const keeper = event.target;
+    if (!(keeper instanceof Element) || !keeper.dataset.draft) return;
+    if (keeper.dataset.over) event.preventDefault();
+    else unkept = null;
+  });
+  window.addEventListener("submit", (event) => {
+    const keeper = keeperOf(event.target);
+    if (!keeper || event.defaultPrevented) return;
+    keeper.dataset.over = "true";
+    unkept = null;
+    window.htmx?.trigger(keeper, "htmx:abort");
+  });
+  window.addEventListener("pagehide", () => {
+    const form = unkept && document.getElementById(unkept.dataset.draft);
+    if (form) fetch(unkept.getAttribute("hx-post"), { method: "POST", body: new FormData(form), keepalive: true, headers: { "HX-Request": "true" } });
+  });
+
   on("change", "[data-autosubmit]", (event, form) => form.requestSubmit());
 
   document.addEventListener("submit", (event) => {

@@ -352,6 +352,21 @@ def test_declining_asks_for_a_reason_in_a_dialog(page, sign_in, lead, ann, ben, 
     assert made.assignments.of(ben).count() == 2
 
 
+def test_what_was_just_typed_is_kept_when_one_goes_on_at_once(page, sign_in, lead, ann, run):
+    made = assign_reviewers([judged(run, False), judged(run, True)], [ann], by=lead)
+    first = made.assignments.order_by("id").first()
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[first.pk]))
+
+    page.get_by_label("Comment").fill("Not sure yet")
+    page.get_by_role("link", name="Skip s").click()
+    page.wait_for_url(lambda url: str(first.pk) not in url)
+
+    expect(page.get_by_label("Comment")).to_have_value("")
+    page.goto(reverse("results:review", args=[first.pk]))
+    expect(page.get_by_label("Comment")).to_have_value("Not sure yet")
+
+
 @pytest.mark.parametrize("page_options", [WITHOUT_SCRIPTS])
 def test_everything_works_without_scripts(page, sign_in, lead, ann, run):
     make_results(run, failed=2)
