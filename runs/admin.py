@@ -152,6 +152,7 @@ class PromptAdmin(ConsoleAdmin):
 
 @admin.register(TestSetCase)
 class TestSetCaseAdmin(ConsoleAdmin):
+    organization_path = "test_set__organization"
     list_display = ("test_set", "case", "position")
     search_fields = ("test_set__exact", "case__exact")
     search_help_text = "The id of a test set or of a case."
@@ -195,6 +196,7 @@ class TestConfigurationAdmin(DeletableAdmin):
 
 @admin.register(ConfigurationEvaluator)
 class ConfigurationEvaluatorAdmin(ConsoleAdmin):
+    organization_path = "configuration__organization"
     list_display = ("configuration", "evaluator", "position")
     search_fields = ("configuration__exact", "evaluator__exact")
     search_help_text = "The id of a configuration or of an evaluator."
@@ -203,6 +205,7 @@ class ConfigurationEvaluatorAdmin(ConsoleAdmin):
 
 @admin.register(TestSetEvaluator)
 class TestSetEvaluatorAdmin(ConsoleAdmin):
+    organization_path = "test_set__organization"
     list_display = ("test_set", "evaluator")
     search_fields = ("test_set__exact", "evaluator__exact")
     search_help_text = "The id of a test set or of an evaluator."

@@ -114,6 +114,21 @@ def test_every_model_has_its_pages(client, operator, make_row, model):
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_list_can_be_searched_and_filtered(client, operator, make_row, model):
+    owner = make_row(model)
+    for step in admin.site.get_model_admin(model).organization_path.split("__"):
+        owner = getattr(owner, step, None)
+    of_one, of_nobody = {"organization": owner.pk} if owner else {}, {"organization": "nobody"} if owner else {}
+
+    found = client.get(page_of(model, "changelist"), of_one).context["cl"]
+    missing = client.get(page_of(model, "changelist"), of_nobody).context["cl"]
+
+    assert (found.has_filters, bool(found.search_fields)) == (True, True)
+    assert found.result_count > 0
+    assert (missing.result_count == 0) == bool(owner)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_a_list_asks_the_same_questions_for_one_row_and_for_three(client, operator, make_row, model):
     make_row(model)
     client.get(page_of(model, "changelist"))

@@ -108,6 +108,7 @@ class UserAdmin(ConsoleAdmin, DjangoUserAdmin):
 @admin.register(Organization)
 class OrganizationAdmin(ConsoleAdmin):
     list_display = ("name", "slug", "created_at")
+    list_filter = ("created_at",)
     search_fields = ("slug__startswith", "id__exact")
     search_help_text = "The beginning of a short name, or an id."
     prepopulated_fields: ClassVar[Any] = {"slug": ("name",)}
@@ -195,6 +196,7 @@ class LoginAttemptAdmin(EvidenceAdmin):
     """Deleting the tries of an address lets it try again at once."""
 
     list_display = ("address", "at")
+    list_filter = ("at",)
     search_fields = ("address__exact",)
     search_help_text = "The whole address."
     deletable = True

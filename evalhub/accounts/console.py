@@ -135,6 +135,7 @@ class OrganizationFilter(admin.ListFilter):
         self, request: HttpRequest, params: dict[str, list[str]], model: type[models.Model], model_admin: Any
     ) -> None:
         super().__init__(request, params, model, model_admin)
+        self.path = model_admin.organization_path
         if self.parameter_name in params:
             self.used_parameters[self.parameter_name] = params.pop(self.parameter_name)[-1]
 
@@ -155,7 +156,7 @@ class OrganizationFilter(admin.ListFilter):
         if as_uuid := parse_uuid(self.value):
             named |= models.Q(pk=as_uuid)
         organization = Organization.objects.filter(named).first()
-        return queryset.filter(organization=organization) if organization else queryset.none()
+        return queryset.filter(**{self.path: organization}) if organization else queryset.none()
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         kept = [
@@ -252,6 +253,8 @@ class ConsoleAdmin(admin.ModelAdmin):
     settled: ClassVar[tuple[str, ...]] = ("organization",)
     #: Columns that are shown folded away, under this title.
     folded: ClassVar[dict[str, tuple[str, ...]]] = {}
+    #: From the row to its organisation.
+    organization_path: ClassVar[str] = "organization"
     addable: ClassVar[bool] = True
     changeable: ClassVar[bool] = True
     deletable: ClassVar[bool] = True
@@ -269,7 +272,8 @@ class ConsoleAdmin(admin.ModelAdmin):
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         filters = list(super().get_list_filter(request))
-        return [*filters, OrganizationFilter] if "organization" in self._columns() else filters
+        root = self.organization_path.split("__")[0]
+        return [*filters, OrganizationFilter] if root in self._columns() else filters
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
