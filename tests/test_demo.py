@@ -79,7 +79,10 @@ def processor_seconds(pid: int) -> float:
 
 
 def children_of(pid: int) -> set[int]:
-    return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    try:
+        return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return set()
 
 
 def alive(pids: set[int]) -> set[int]:
