@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "evalhub.web.time_zones.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "evalhub.web.middleware.NotAllowedMiddleware",
 ]
 
 ROOT_URLCONF = "evalhub.urls"

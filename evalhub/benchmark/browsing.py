@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from django.conf import settings
 
 from evalhub.benchmark.measuring import Figure, must, of
 from evalhub.benchmark.serving import Site
-from evalhub.management.browser import find_browser
+from evalhub.management.browser import find_browser, launch
 
 OPENED = 12  # drawers
 REPEAT = 0.033  # seconds between two presses of a key that is held
@@ -110,10 +109,9 @@ def chromium(site: Site) -> Iterator[Any]:
     if program is None:
         yield None
         return
-    arguments = ["--disable-dev-shm-usage", "--disable-gpu"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
     home = f"http://127.0.0.1:{site.port}"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = launch(playwright, program)
         context = browser.new_context(base_url=home, viewport={"width": 1440, "height": 900})
         cookie = {"name": settings.SESSION_COOKIE_NAME, "value": of(site).session, "url": home}
         context.add_cookies([cookie])  # type: ignore[list-item]

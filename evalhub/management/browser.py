@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PLACES = (
@@ -49,6 +50,14 @@ def bring_browser() -> str:
     if not found:
         raise NoBrowser("The browser tests need Chromium or Chrome: install one, or name yours in EVALHUB_CHROMIUM.")
     return found
+
+
+def launch(playwright: Any, program: str) -> Any:
+    """A browser as every one of ours is started; containers have little shared memory, and root no sandbox."""
+    arguments = ["--disable-dev-shm-usage", "--disable-gpu"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--no-sandbox")
+    return playwright.chromium.launch(executable_path=program, args=arguments)
 
 
 def starts(program: str) -> bool:

@@ -97,6 +97,18 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return answer(request, 404, "This page isn’t here", text)
 
 
+def not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
+    """The address is right, the method is not: somebody opened what only a button may ask for, or the reverse."""
+    if request.method in ("GET", "HEAD"):
+        title = "There is nothing to open here"
+        text = "This address does something when its button is pressed. Opening it did nothing: go back to the button."
+    else:
+        title, text = "This page can only be read", "What was sent was not taken, and nothing was changed."
+    response = answer(request, 405, title, text)
+    response.headers["Allow"] = allowed
+    return response
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     if isinstance(sys.exception(), OperationalError | InterfaceError):
         return database_away(request)

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
+from evalhub.web.errors import not_allowed
 from evalhub.web.request_ids import accept_or_make, current_request_id
 
 log = logging.getLogger("evalhub.request")
@@ -48,6 +49,19 @@ class HostMiddleware(CommonMiddleware):
         if request.path in settings.PROBES:
             return None
         return super().process_request(request)
+
+
+class NotAllowedMiddleware:
+    """A method that an address does not take is told like every other mistake: Django's own answer is empty."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed) and not response.content:
+            return not_allowed(request, response["Allow"])
+        return response
 
 
 def path_without_secrets(request: HttpRequest) -> str:

@@ -15,7 +15,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from evalhub.accounts.middleware import SESSION_KEY as ORGANIZATION_KEY
-from evalhub.management.browser import find_browser
+from evalhub.management.browser import find_browser, launch
 
 EXPECTED = ("Failed to load resource: the server responded with a status of 4",)  # a test asks for these on purpose
 
@@ -26,11 +26,8 @@ def browser() -> Iterator[Browser]:
     program = find_browser()
     if program is None:
         pytest.fail("no Chromium: install one, or name yours in EVALHUB_CHROMIUM")
-    arguments = ["--disable-dev-shm-usage", "--disable-gpu"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append("--no-sandbox")
     with sync_playwright() as playwright, ExitStack() as stack:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = launch(playwright, program)
         stack.callback(browser.close)
         yield browser
 

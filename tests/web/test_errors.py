@@ -46,6 +46,28 @@ def test_a_mistake_has_a_page_a_part_and_problem_details(client, kind, heading):
     assert (body["type"], body["status"], body["request_id"]) == ("about:blank", kind, problem["X-Request-Id"])
 
 
+def test_an_address_that_takes_only_forms_cannot_be_opened_and_says_so(client):
+    client.force_login(make_user(make_organization()))
+    htmx = {"HX-Request": "true", "HX-Request-Type": "partial"}
+
+    page, part = client.get("/comments/"), client.get("/comments/", headers=htmx)
+
+    assert [(answer.status_code, answer["Allow"]) for answer in (page, part)] == [(405, "POST")] * 2
+    assert re.search("<h1>(.*)</h1>", page.text)[1] == "There is nothing to open here"
+    assert "Go to runs" in page.text
+    assert part.text.startswith('<div class="empty empty--sm" role="alert">')
+
+
+def test_a_page_that_is_only_read_takes_no_form(client):
+    client.force_login(make_user(make_organization()))
+
+    page, problem = client.post("/results/"), client.post("/api/docs/")
+
+    assert [(answer.status_code, answer["Allow"]) for answer in (page, problem)] == [(405, "GET, HEAD")] * 2
+    assert re.search("<h1>(.*)</h1>", page.text)[1] == "This page can only be read"
+    assert json.loads(problem.content)["detail"] == "What was sent was not taken, and nothing was changed."
+
+
 def test_a_refusal_says_why(client):
     assert "The cursor is damaged." in client.get("/broken/400/").text
     assert json.loads(client.get("/api/broken/400/").content)["detail"] == "The cursor is damaged."

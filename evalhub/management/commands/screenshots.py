@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, Literal
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from evalhub.management.browser import NoBrowser, bring_browser
+from evalhub.management.browser import NoBrowser, bring_browser, launch
 
 FOLDER = settings.BASE_DIR / "docs" / "screenshots"
 WIDE, PHONE = (1440, 900), (375, 812)
@@ -70,9 +69,8 @@ class Command(BaseCommand):
         except NoBrowser as reason:
             raise CommandError(str(reason)) from None
         into.mkdir(parents=True, exist_ok=True)
-        arguments = ["--disable-dev-shm-usage", "--disable-gpu"] + (["--no-sandbox"] if os.geteuid() == 0 else [])
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=program, args=arguments)
+            browser = launch(playwright, program)
             try:
                 for picture in PICTURES:
                     self.take(browser, facts, picture, into / f"{picture.name}.png")
