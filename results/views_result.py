@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
 from evalhub.audit.models import record_event
+from evalhub.database.prepared import Prepared
 from evalhub.web import formats
 from evalhub.web.errors import Refused
 from evalhub.web.pages import back_to, fragment_target, go_to, render_page, say, wants_fragment
@@ -79,6 +80,17 @@ def find_result(request: MemberRequest, result_id: str) -> TestResult:
     return get_object_or_404(results.select_related("run", "run__project", "case", "variant"))
 
 
+_COMMENTS: Final = Prepared(
+    lambda organization, result: (
+        Comment.objects.visible_in(organization)
+        .filter(entity_type=EntityType.RESULT, entity_id=result)
+        .select_related("author")
+        .order_by("created_at", "id")
+    ),
+    *(UUID, UUID),
+)
+
+
 def drawer_of(request: MemberRequest, result: TestResult) -> dict[str, Any]:
     """Everything that the drawer and the page show of a result."""
     judged, unnamed = judgements_by_evaluator(result)
@@ -91,12 +103,7 @@ def drawer_of(request: MemberRequest, result: TestResult) -> dict[str, Any]:
         .defer("draft", "round__rubric", "round__selection")
         .order_by("slot", "id")
     )
-    comments = list(
-        Comment.objects.visible_to(request.actor)
-        .filter(entity_type=EntityType.RESULT, entity_id=result.pk)
-        .select_related("author")
-        .order_by("created_at", "id")
-    )
+    comments = _COMMENTS(request.actor.organization_id, result.pk)
     calls = calls_of(result)
     history = history_of(result)
     turns = turns_of(result)

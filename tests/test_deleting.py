@@ -1,7 +1,10 @@
 """What is deleted is gone for everybody with all that belongs to it, and its senders' ids are free again."""
 
+from operator import attrgetter
+
 import pytest
 from django.apps import apps
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import models
 
 from evalhub.accounts.rights import Role
@@ -9,8 +12,9 @@ from evalhub.accounts.tenancy import Deletable, Tenant
 from results.assigning import assign_reviewers
 from results.models import TestResult
 from runs.archiving import archive, delete, restore
+from runs.attaching import attach
 from runs.cases import CaseSpec, ensure_cases
-from runs.models import Case, TestRun
+from runs.models import Case, Comment, EntityType, Task, TestRun
 from tests.factories import (
     make_actor,
     make_case,
@@ -82,25 +86,107 @@ def test_a_deleted_run_takes_its_round_with_it(client, actor, project):
     assert client.get("/api/rounds/", headers=bearer).json()["items"] == []
 
 
-def test_comments_go_with_what_they_are_about(client, actor, project):
-    gone, here = make_result(make_run(project)), make_result(make_run(project))
+@pytest.fixture
+def media(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path
+
+
+def things(project):
+    """One of each kind that notes can be about."""
+    result = make_result(make_run(project))
+    return {
+        EntityType.PROJECT: project,
+        EntityType.ENDPOINT: make_endpoint(project),
+        EntityType.TEST_SET: make_test_set(project),
+        EntityType.CASE: result.case,
+        EntityType.EVALUATOR: make_evaluator(project),
+        EntityType.CONFIGURATION: make_configuration(project),
+        EntityType.RUN: result.run,
+        EntityType.RESULT: result,
+    }
+
+
+def note_on(kind, thing, actor):
+    """A comment, a file and a task about it; every address that shows one of them, or lists them."""
+    about = {"organization": actor.organization, "entity_type": kind, "entity_id": thing.pk}
+    comment = Comment.objects.create(author=actor.user, text="Who wrote this?", **about)
+    task = Task.objects.create(title="Ask who wrote this", **about)
+    file = attach(SimpleUploadedFile("page.txt", b"This."), kind, thing.pk, by=actor)
+    return [
+        f"/api/comments/{comment.pk}/",
+        f"/attachments/{file.pk}/",
+        f"/rhesis/comments/{comment.pk}",
+        f"/rhesis/tasks/{task.pk}",
+        f"/rhesis/files/{file.pk}",
+        f"/rhesis/files/{file.pk}/content",
+    ], ["/api/comments/", f"/api/comments/?entity_type={kind}", "/rhesis/comments", "/rhesis/tasks", "/rhesis/files"]
+
+
+def deletions():
+    """Of the thing itself, and of each thing above it."""
+    for kind in EntityType:
+        above = ["run", "run.project"] if kind == EntityType.RESULT else ["project"] * (kind != EntityType.PROJECT)
+        yield from ((kind, path) for path in ("", *above))
+
+
+@pytest.mark.parametrize(("kind", "above"), list(deletions()))
+def test_notes_go_with_what_they_are_about(client, actor, project, media, kind, above):
+    thing = things(project)[kind]
+    here = things(make_project(actor.organization))[kind]
     bearer = {"Authorization": f"Bearer {make_token(actor.user, actor.organization)}"}
-    texts = {gone: "Who wrote this?", here: "Short and right."}
-    made = [
-        client.post(
-            "/api/comments/",
-            {"entity_type": "result", "entity_id": str(result.pk), "text": text},
-            content_type="application/json",
-            headers=bearer,
-        ).json()
-        for result, text in texts.items()
-    ]
+    shown, lists = note_on(kind, thing, actor)
+    kept, _ = note_on(kind, here, actor)
 
-    delete(gone.run, by=actor)
+    def answers(addresses):
+        return {client.get(address, headers=bearer).status_code for address in addresses}
 
-    listed = [client.get(f"/api/comments/{query}", headers=bearer).json() for query in ("", "?entity_type=result")]
-    assert [[one["text"] for one in page["items"]] for page in listed] == [["Short and right."]] * 2
-    assert [client.get(f"/api/comments/{one['id']}/", headers=bearer).status_code for one in made] == [404, 200]
+    def listed():
+        pages = [client.get(address, headers=bearer).json() for address in lists]
+        return [len(page["items"] if isinstance(page, dict) else page) for page in pages]
+
+    before = answers(shown), listed()
+
+    delete(attrgetter(above)(thing) if above else thing, by=actor)
+
+    assert before == ({200}, [2] * len(lists))
+    assert answers(shown) == {404}
+    assert answers(kept) == {200}
+    assert listed() == [1] * len(lists)
+
+
+def test_a_task_about_nothing_stays(client, actor):
+    task = Task.objects.create(organization=actor.organization, title="Water the plants")
+    bearer = {"Authorization": f"Bearer {make_token(actor.user, actor.organization)}"}
+
+    assert [one["id"] for one in client.get("/rhesis/tasks", headers=bearer).json()] == [str(task.pk)]
+
+
+def test_what_is_archived_keeps_its_notes(client, actor, project, media):
+    bearer = {"Authorization": f"Bearer {make_token(actor.user, actor.organization)}"}
+    shown, _ = note_on(EntityType.PROJECT, project, actor)
+
+    archive(project, by=actor)
+
+    assert {client.get(address, headers=bearer).status_code for address in shown} == {200}
+
+
+@pytest.mark.parametrize("gone", ["the comment", "what it is about"])
+def test_the_id_of_a_comment_is_free_once_it_is_gone(client, actor, project, gone):
+    first, second = make_result(make_run(project)), make_result(make_run(project))
+    bearer = {"Authorization": f"Bearer {make_token(actor.user, actor.organization)}"}
+
+    def comment_on(result):
+        body = {"entity_type": "result", "entity_id": str(result.pk), "text": "Why?", "external_id": "comment-1"}
+        return client.post("/api/comments/", body, content_type="application/json", headers=bearer).status_code
+
+    made, taken = comment_on(first), comment_on(second)
+    if gone == "the comment":
+        client.delete("/api/comments/comment-1/", headers=bearer)
+    else:
+        delete(first.run, by=actor)
+
+    assert (made, taken, comment_on(second)) == (201, 409, 201)
+    assert client.get("/api/comments/comment-1/", headers=bearer).json()["entity_id"] == str(second.pk)
 
 
 def test_nothing_of_a_deleted_project_is_left(client, actor, project):

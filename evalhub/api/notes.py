@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-from django.db.models import Exists, OuterRef, Q
 from django.http import Http404, QueryDict
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from evalhub.accounts.actor import Actor
 from evalhub.accounts.rights import Role
 from evalhub.api.finding import NO_SUCH, find, get, get_values, named_rows
 from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, etag_of, pages_of
@@ -25,36 +22,13 @@ from evalhub.audit.models import record_event
 from evalhub.web.filters import TenantFilterSet
 from evalhub.web.paging import Order
 from results.filters import ResultFilter
-from results.models import TestResult
 from runs.filters import RunFilter
-from runs.models import (
-    Case,
-    Comment,
-    Endpoint,
-    Evaluator,
-    Project,
-    SavedView,
-    Tag,
-    TestConfiguration,
-    TestRun,
-    TestSet,
-)
-from runs.models.notes import EntityType
+from runs.models import Comment, EntityType, SavedView, Tag
 from runs.saved_views import clean_query, delete_view, save_view, share_view, views_for
 
 # --- comments ---------------------------------------------------------------------------------------------------------
 
-ENTITIES: Final[dict[str, Any]] = {
-    EntityType.PROJECT: Project,
-    EntityType.ENDPOINT: Endpoint,
-    EntityType.TEST_SET: TestSet,
-    EntityType.CASE: Case,
-    EntityType.EVALUATOR: Evaluator,
-    EntityType.CONFIGURATION: TestConfiguration,
-    EntityType.RUN: TestRun,
-    EntityType.RESULT: TestResult,
-}
-KINDS: Final = tuple(str(kind) for kind in ENTITIES)
+KINDS: Final = tuple(EntityType.values)
 COMMENT: Final = Row(
     "Comment",
     {
@@ -81,15 +55,6 @@ NEW_COMMENT: Final = Shape(
     },
 )
 COMMENT_CHANGES: Final = Shape("CommentChanges", {"text": Text(least=1, most=10_000)}, partial=True)
-
-
-def about_what_is_there(actor: Actor, kinds: Iterable[str] = KINDS) -> Q:
-    """Comments go with what they are about; only its kind says where that is."""
-    there = Q(pk__in=[])
-    for kind in kinds:
-        rows = ENTITIES[EntityType(kind)].objects.visible_to(actor).filter(pk=OuterRef("entity_id"))
-        there |= Q(Exists(rows), entity_type=kind)
-    return there
 
 
 class CommentList(ApiView):
@@ -119,15 +84,13 @@ class CommentList(ApiView):
         if kind is not None:
             comments = comments.filter(entity_type=kind)
         if kind is not None and ident is not None:
-            entity = find(ENTITIES[kind], self.actor, ident)
+            entity = find(EntityType(kind).model, self.actor, ident)
             comments = comments.filter(entity_id=entity.pk) if entity else comments.none()
-        else:
-            comments = comments.filter(about_what_is_there(self.actor, [kind] if kind else KINDS))
         return self.page(comments, Order("-created_at"), COMMENT)
 
     def post(self, request: Request) -> Response:
         said, actor = self.read_body(), self.actor
-        entity = find(ENTITIES[said["entity_type"]], actor, said.pop("entity_id"))
+        entity = find(EntityType(said["entity_type"]).model, actor, said.pop("entity_id"))
         if entity is None:
             raise field_problem("entity_id", NO_SUCH)
         if said.get("turn") is not None and said["entity_type"] != EntityType.RESULT:
@@ -164,15 +127,10 @@ class CommentDetail(ApiView):
         return Response(shown, headers={"ETag": etag_of(shown, COMMENT_CHANGES.fields)})
 
     def get(self, request: Request, id: str) -> Response:
-        return self.answer(self.found(id))
-
-    def found(self, id: str, *, lock: bool = False) -> Comment:
-        comment: Comment = get(Comment, self.actor, id, lock=lock)
-        get(ENTITIES[EntityType(comment.entity_type)], self.actor, str(comment.entity_id))
-        return comment
+        return self.answer(get(Comment, self.actor, id))
 
     def mine(self, id: str, *, or_admin: bool = False) -> Comment:
-        comment = self.found(id, lock=True)
+        comment: Comment = get(Comment, self.actor, id, lock=True)
         is_mine = comment.author_id == self.actor.user.pk
         if not is_mine and not (or_admin and self.actor.role == Role.ADMIN):
             raise Problem(403, "This is somebody else’s comment.")

@@ -5,11 +5,18 @@ Comments, tasks and attachments name their thing by (entity_type, entity_id), so
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, Final, Self
+from uuid import UUID, uuid4
+
+from django.apps import apps
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.expressions import RawSQL
 
-from evalhub.accounts.tenancy import Named, Tenant, TenantQuerySet
+from evalhub.accounts.tenancy import Deletable, Named, Tenant, TenantQuerySet
 from evalhub.database.fields import ChoiceField
 from runs.models.cases import Case
 from runs.models.projects import Project
@@ -24,6 +31,23 @@ class EntityType(models.TextChoices):
     CONFIGURATION = "configuration", "Configuration"
     RUN = "run", "Run"
     RESULT = "result", "Result"
+
+    @property
+    def model(self) -> type[Deletable]:
+        """Whose rows are of this kind: by name, as one of them is in the room above."""
+        return apps.get_model(MODELS[self])
+
+
+MODELS: Final[dict[str, str]] = {
+    EntityType.PROJECT: "runs.Project",
+    EntityType.ENDPOINT: "runs.Endpoint",
+    EntityType.TEST_SET: "runs.TestSet",
+    EntityType.CASE: "runs.Case",
+    EntityType.EVALUATOR: "runs.Evaluator",
+    EntityType.CONFIGURATION: "runs.TestConfiguration",
+    EntityType.RUN: "runs.TestRun",
+    EntityType.RESULT: "results.TestResult",
+}
 
 
 class Tag(Named):
@@ -59,13 +83,61 @@ class Lookup(Named):
         return self.name
 
 
+class IsThere(models.Func):
+    """``IsThere("entity_type", "entity_id", organization)``: nothing of what the row is about is deleted.
+
+    A scalar subquery per kind, as PostgreSQL would answer ``EXISTS`` by reading all of an organisation's results.
+    """
+
+    output_field = models.BooleanField()
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:  # type: ignore[override]
+        (kind, _), (ident, _), (_, organization) = (compiler.compile(one) for one in self.source_expressions)
+        kinds, places = _lookups()
+        condition = " ".join(f"WHEN '{word}' THEN ({sql.replace('{ident}', ident)})" for word, sql in kinds.items())
+        return f"(CASE {kind} {condition} ELSE {ident} IS NULL END) IS TRUE", [*organization] * places
+
+
+@cache
+def _lookups() -> tuple[dict[str, str], int]:
+    """Of each kind, the SQL that finds one row, and how often it all names the organisation: written once."""
+    organization, ident = uuid4(), uuid4()
+    places = {organization: "%s", ident: "{ident}"}
+    found, given = {}, list[UUID]()
+    for kind in EntityType:
+        rows = kind.model._default_manager.visible_in(organization).filter(pk=ident).order_by()
+        sql, params = rows.values_list(RawSQL("TRUE", ())).query.sql_with_params()
+        found[str(kind)] = sql % tuple(places[value] for value in params)
+        given += params
+    return found, given.count(organization)
+
+
+class NoteQuerySet[T: models.Model](TenantQuerySet[T]):
+    """Notes go with what they are about, and it with what it belongs to."""
+
+    def visible_in(self, organization_id: UUID) -> Self:
+        return super().visible_in(organization_id).filter(IsThere("entity_type", "entity_id", Value(organization_id)))
+
+    def release(self, organization_id: UUID, external_ids: Iterable[str]) -> int:
+        """Notes that are gone give these ids up: their senders may use them again."""
+        named = self.filter(organization=organization_id, external_id__in=list(external_ids))
+        return named.exclude(pk__in=named.visible_in(organization_id)).update(external_id=None)
+
+
 class OfEntity(Named):
     entity_type = ChoiceField(max_length=16, choices=EntityType.choices)
     entity_id = models.UUIDField()
 
+    objects = NoteQuerySet.as_manager()  # type: ignore[misc]
+
     class Meta(Named.Meta):
         abstract = True
         indexes = [models.Index(fields=["entity_type", "entity_id", "id"], name="%(class)s_of_entity")]
+
+    def save(self, *args: Any, **options: Any) -> None:
+        if self._state.adding and self.external_id:
+            type(self)._default_manager.release(self.organization_id, [self.external_id])
+        super().save(*args, **options)
 
 
 class Comment(OfEntity):
@@ -108,6 +180,8 @@ class Task(Named):
     entity_id = models.UUIDField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+
+    objects = NoteQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta(Named.Meta):
         indexes = [models.Index(fields=["entity_type", "entity_id", "id"], name="task_of_entity")]

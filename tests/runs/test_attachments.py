@@ -10,8 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from evalhub.accounts.rights import Role
+from runs.archiving import delete
 from runs.attaching import attach
-from runs.models import Attachment
+from runs.models import Attachment, Project
 from tests.factories import make_actor, make_project, make_token
 
 pytestmark = pytest.mark.django_db
@@ -91,3 +92,14 @@ def test_a_file_that_was_lost_is_not_found(media: None, lead: Any) -> None:
     client.force_login(lead.user)
 
     assert client.get(address_of(attachment)).status_code == 404
+
+
+def test_a_file_goes_with_its_project(media: None, lead: Any) -> None:
+    attachment = attached(lead)
+    client = Client()
+    client.force_login(lead.user)
+    before = client.get(address_of(attachment)).status_code
+
+    delete(Project.objects.get(pk=attachment.entity_id), by=lead)
+
+    assert (before, client.get(address_of(attachment)).status_code) == (200, 404)

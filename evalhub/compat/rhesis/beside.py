@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from evalhub.compat.rhesis.door import Call
 from evalhub.compat.rhesis.reading import Body
 from evalhub.compat.rhesis.statuses import own_names
 from evalhub.compat.rhesis.words import Beside, Row, Words
+from evalhub.database.prepared import Prepared
 from runs.models import Comment, Tag, Task
 
 
@@ -21,8 +23,8 @@ def beside(call: Call, rows: Sequence[Row], entity: str = "") -> Beside:
     return Beside(
         tags=tags_named(call, {name for row in rows for name in row.get("tags", ())}),
         own_statuses=own_names(call.actor, [row["status"] for row in rows if len(row.get("status") or "") == 36]),
-        comments=_counted(Comment.objects.visible_to(call.actor), entity, ids) if entity else {},
-        tasks=_counted(Task.objects.visible_to(call.actor), entity, ids) if entity else {},
+        comments=_counted(call, Comment, entity, ids) if entity else {},
+        tasks=_counted(call, Task, entity, ids) if entity else {},
     )
 
 
@@ -37,9 +39,20 @@ def tags_named(call: Call, names: Iterable[str]) -> Mapping[str, Words]:
     }
 
 
-def _counted(rows: Any, entity: str, ids: Sequence[UUID]) -> dict[UUID, int]:
-    counted = rows.filter(entity_type=entity, entity_id__in=ids).order_by().values_list("entity_id")
-    return dict(counted.annotate(n=Count("pk")))
+def _counted(call: Call, model: Any, entity: str, ids: Sequence[UUID]) -> dict[UUID, int]:
+    rows = _notes(model)(call.actor.organization_id, entity, list(ids))
+    return {row["entity_id"]: row["n"] for row in rows}
+
+
+@cache
+def _notes(model: Any) -> Prepared[dict[str, Any]]:
+    """How many there are about each of some things."""
+
+    def build(organization: UUID, entity: str, ids: list[UUID]) -> Any:
+        about = model.objects.visible_in(organization).filter(entity_type=entity, entity_id__among=ids)
+        return about.order_by().values("entity_id").annotate(n=Count("pk"))
+
+    return Prepared(build, UUID, str, list)
 
 
 def tags_given(body: Body) -> list[str] | None:
