@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import Actor, MemberRequest
 from evalhub.web import formats
-from evalhub.web.pages import back_to, fragment_target, go_to, is_here, render_page, say, wants_fragment
+from evalhub.web.pages import back_to, fragment_target, go_to, is_here, path_of, render_page, say, wants_fragment
 from evalhub.web.paging import BadCursor, Order, read_page
 from evalhub.web.parts import Link, Stat
 from results.assigning import (
@@ -248,14 +248,8 @@ def _where_from(request: MemberRequest) -> str:
     """The page that the dialog lies over, to go back to it."""
     given = request.POST.get("next") or request.GET.get("next") or ""
     if not given and wants_fragment(request):
-        given = _path_of(request.headers.get("HX-Current-URL", ""))
+        given = path_of(request.headers.get("HX-Current-URL", ""))
     return given if is_here(request, given) else ""
-
-
-def _path_of(url: str) -> str:
-    _, _, rest = url.partition("://")
-    slash = rest.find("/")
-    return rest[slash:].partition("#")[0] if slash >= 0 else ""
 
 
 def _crumbs_of(runs: Sequence[TestRun]) -> list[Link]:
@@ -932,7 +926,7 @@ class _Table:
 
 def _table_behind(request: MemberRequest, run: TestRun) -> _Table:
     """The list that the drawer lies over, as its address describes it: its columns are those of the row."""
-    query = QueryDict(_path_of(request.headers.get("HX-Current-URL", "")).partition("?")[2])
+    query = QueryDict(path_of(request.headers.get("HX-Current-URL", "")).partition("?")[2])
     found = _listed(request, run, query)
     try:
         return _Table(query, found, read_results(found, cursor=query.get("cursor")).rows)

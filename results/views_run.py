@@ -44,7 +44,8 @@ from runs.models import Endpoint, Evaluator, Import, Shard, TestRun, TestSet, Va
 from runs.rates import wilson
 
 TABS: Final = (("", "Results"), ("summary", "Summary"), ("reviews", "Reviews"), ("configuration", "Configuration"))
-MOST_MARKS: Final = 12
+MOST_MARKS: Final = 12  # that find room in a row
+MARKS_BEFORE_MORE: Final = 10
 TITLE: Final = 90  # characters of a name in a row
 MARKS: Final = {"error": "e", "unscored": "n", "pending": "n"}
 
@@ -340,7 +341,7 @@ def complete(rows: list[dict[str, Any]], names: Mapping[UUID, str], chosen: Eval
     for row in rows:
         found = judgements.get(row["id"], {})
         row["url"] = f"{home}{row['id']}/"
-        row["marks"], row["marks_say"] = marks_of(found, names, order)
+        row["marks"], row["more_marks"], row["marks_say"] = marks_of(found, names, order)
         if chosen is not None:
             row["score_shown"] = score_in(found.get(chosen.pk))
         row["title"] = (row["name"] or row["input_start"] or "Result")[:TITLE]
@@ -364,8 +365,8 @@ def score_in(judgement: Mapping[str, Any] | None) -> str:
 
 def marks_of(
     found: Mapping[UUID, Mapping[str, Any]], names: Mapping[UUID, str], order: Mapping[UUID, int]
-) -> tuple[str, str]:
-    """One letter per evaluator (pass, fail, error, no score), and what a reader needs to know of them."""
+) -> tuple[str, int, str]:
+    """One letter per evaluator (pass, fail, error, no score), how many more there are, and what to know of them."""
     letters, loud, silent = [], [], 0
     for evaluator_id in sorted(found, key=lambda one: order.get(one, len(order))):
         judgement = found[evaluator_id]
@@ -375,9 +376,12 @@ def marks_of(
         if letter in "fe":
             loud.append(f"{names.get(evaluator_id, 'An evaluator')} {'fail' if letter == 'f' else 'error'}")
     if not letters:
-        return "", ""
+        return "", 0, ""
     words = ", ".join(loud) or ("All pass" if not silent else f"{len(letters) - silent} pass, {silent} without verdict")
-    return "".join(letters[:MOST_MARKS]), words
+    if len(letters) <= MOST_MARKS:
+        return "".join(letters), 0, words
+    letters.sort(key="fenp".index)  # what is hidden must be what nobody looks for
+    return "".join(letters[:MARKS_BEFORE_MORE]), len(letters) - MARKS_BEFORE_MORE, words
 
 
 HUMAN_WORDS: Final = {

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from evalhub.accounts.actor import Actor, ActorRequest
 from evalhub.audit.models import record_event
+from evalhub.web.pages import is_here, path_of
 
 type View = Callable[..., HttpResponseBase]
 
@@ -30,7 +31,7 @@ def requires(action: str = "read") -> Callable[[View], View]:
         @wraps(view)
         def guarded(request: ActorRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path())
+                return ask_who(request)
             if request.actor is None:
                 raise PermissionDenied("You are not a member of any organisation. Ask an admin for an invitation.")
             if not request.actor.may(action):
@@ -41,6 +42,13 @@ def requires(action: str = "read") -> Callable[[View], View]:
         return ruled(guarded, action)
 
     return decorate
+
+
+def ask_who(request: HttpRequest) -> HttpResponseRedirect:
+    """Sign in, and go on where you were: a form's address may not be for opening, the page that it stood on is."""
+    here = request.get_full_path()
+    came_from = "" if request.method in ("GET", "HEAD") else path_of(request.headers.get("Referer", ""))
+    return redirect_to_login(came_from if is_here(request, came_from) else here)
 
 
 def note_denial(actor: Actor, request: HttpRequest, **why: Any) -> None:
@@ -54,7 +62,7 @@ def signed_in(view: View) -> View:
     @wraps(view)
     def guarded(request: ActorRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
-            return redirect_to_login(request.get_full_path())
+            return ask_who(request)
         return view(request, *args, **kwargs)
 
     return ruled(guarded, SIGNED_IN)

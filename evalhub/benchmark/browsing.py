@@ -114,7 +114,7 @@ def chromium(site: Site) -> Iterator[Any]:
         browser = launch(playwright, program)
         context = browser.new_context(base_url=home, viewport={"width": 1440, "height": 900})
         cookie = {"name": settings.SESSION_COOKIE_NAME, "value": of(site).session, "url": home}
-        context.add_cookies([cookie])  # type: ignore[list-item]
+        context.add_cookies([cookie])
         try:
             yield context.new_page()
         finally:

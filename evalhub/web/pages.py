@@ -74,6 +74,13 @@ def is_here(request: HttpRequest, url: str) -> bool:
     )
 
 
+def path_of(url: str) -> str:
+    """The path and query of an address that a browser names whole."""
+    _, _, rest = url.partition("://")
+    slash = rest.find("/")
+    return rest[slash:].partition("#")[0] if slash >= 0 else ""
+
+
 def go_to(request: HttpRequest, target: str, *args: Any, **kwargs: Any) -> HttpResponse:
     """Redirect the browser; htmx would follow a 302 by itself and swap the next page into a corner of this one."""
     url = resolve_url(target, *args, **kwargs)

@@ -70,6 +70,7 @@
     const login = root.dataset.login;
     if (login && raw.redirected && new URL(raw.url).pathname === login && location.pathname !== login) {
       event.preventDefault();
+      keepTyped();
       location.assign(`${login}?next=${encodeURIComponent(location.pathname + location.search)}`);
     }
   });
@@ -307,6 +308,44 @@
 
   function focusMistake(within) {
     $("[aria-invalid='true']", within)?.focus();
+  }
+
+  /* --- what was typed when the session ended: kept in this tab until one has signed in again --- */
+
+  const TYPED = "evalhub-typed";
+  const shelf = (() => { try { return window.sessionStorage; } catch { return null; } })();  // browsers may forbid it
+  const typedIn = new Set();
+  for (const kind of ["input", "change"]) on(kind, "form[method='post'] *", (event, field) => { if (field.form) typedIn.add(field.form); });
+
+  function keepTyped() {
+    const forms = [...typedIn].filter((form) => form.isConnected && !$("[type='password'], [type='file']", form)).map((form) => ({
+      action: form.getAttribute("action"),
+      fields: [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken"),
+    }));
+    if (forms.length) shelf?.setItem(TYPED, JSON.stringify({ at: location.pathname, forms }));
+  }
+
+  window.addEventListener("submit", (event) => { if (!event.defaultPrevented && root.dataset.login) keepTyped(); });
+
+  function bringBack() {
+    const login = root.dataset.login;
+    const kept = shelf?.getItem(TYPED);
+    if (!login || !kept) return;
+    shelf.removeItem(TYPED);
+    const { at, forms } = JSON.parse(kept);
+    if (at !== location.pathname || !document.referrer || new URL(document.referrer).pathname !== login) return;
+    for (const { action, fields } of forms) {
+      const form = $$("form[method='post']").find((each) => each.getAttribute("action") === action);
+      if (!form) continue;
+      for (const field of form.elements) {
+        const values = fields.filter(([name]) => name === field.name).map(([, value]) => value);
+        if (!field.name || field.type === "hidden" || field.name === "csrfmiddlewaretoken") continue;
+        if (field.matches("[type='radio'], [type='checkbox']")) field.checked = values.includes(field.value);
+        else if (values.length) field.value = values[0];
+      }
+      form.dispatchEvent(new Event("change", { bubbles: true }));
+      toast("You had been signed out. What you typed is here again.");
+    }
   }
 
   /* --- selection --- */
@@ -671,6 +710,7 @@
     setTimeout(() => { root.dataset.ready = ""; });  // htmx starts in a timer too, which runs before this one
     watchToasts();
     countAll();
+    setTimeout(bringBack);
     const mistake = $("[aria-invalid='true']");
     if (mistake) mistake.focus();
     const open = $("[data-list] [data-row].is-open");

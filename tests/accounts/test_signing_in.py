@@ -4,6 +4,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.hashers import make_password
@@ -155,6 +156,20 @@ def test_signing_out_ends_the_session_and_takes_a_post(client, ann):
 
     assert (refused.status_code, done["Location"]) == (405, LOGIN)
     assert signed_in_as(client) is None
+
+
+@pytest.mark.parametrize(
+    ("came_from", "next_page"),
+    [
+        ("http://testserver/results/?q=refund", "/results/?q=refund"),
+        ("", "/comments/"),
+        ("http://testserver//evil.example/", "/comments/"),
+    ],
+)
+def test_who_pressed_a_button_too_late_signs_in_and_is_back_at_the_button(client, came_from, next_page):
+    answer = client.post("/comments/", headers={"Referer": came_from})
+
+    assert answer["Location"] == f"/login/?{urlencode({'next': next_page}, safe='/')}"
 
 
 def test_a_session_that_ended_cannot_be_used_again(client, ann):

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import expect
@@ -15,6 +16,7 @@ from results.records import Judgement
 from results.reviewing import submit_review
 from tests.browser.conftest import serious
 from tests.factories import (
+    PASSWORD,
     make_evaluator,
     make_organization,
     make_project,
@@ -365,6 +367,51 @@ def test_what_was_just_typed_is_kept_when_one_goes_on_at_once(page, sign_in, lea
     expect(page.get_by_label("Comment")).to_have_value("")
     page.goto(reverse("results:review", args=[first.pk]))
     expect(page.get_by_label("Comment")).to_have_value("Not sure yet")
+
+
+@pytest.mark.parametrize("leave", ["Control+Enter", "by itself"])
+def test_a_session_that_ends_in_the_middle_of_a_review_loses_nothing(page, sign_in, lead, ann, run, leave):
+    made = assign_reviewers([judged(run, False)], [ann], by=lead)
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[made.assignments.get().pk]))
+
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+    page.get_by_label("Comment").fill("Half a page of reasons")
+    page.keyboard.press("Escape")
+    page.keyboard.press("f")
+    if leave != "by itself":
+        page.keyboard.press(leave)
+    arrived(page, page.get_by_role("heading", name="Sign in"))
+    page.get_by_label("E-mail").fill(ann.email)
+    page.get_by_label("Password", exact=True).fill("wrong")
+    page.keyboard.press("Enter")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.keyboard.press("Enter")
+
+    arrived(page, page.get_by_text("You had been signed out. What you typed is here again."))
+    expect(page.get_by_label("Comment")).to_have_value("Half a page of reasons")
+    expect(page.get_by_text("Draft saved")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Nothing in this round waits for you any more.")).to_be_visible()
+    review = Review.objects.get()
+    assert (review.verdict, review.comment) == ("failed", "Half a page of reasons")
+
+
+def test_what_was_typed_comes_back_only_where_and_when_it_belongs(page, sign_in, lead, ann, run):
+    made = assign_reviewers([judged(run, False), judged(run, True)], [ann], by=lead)
+    first, second = made.assignments.order_by("id")
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[first.pk]))
+
+    page.get_by_label("Comment").fill("Of the first")
+    page.keyboard.press("Escape")
+    page.keyboard.press("f")
+    page.keyboard.press("Control+Enter")
+    arrived(page, page.get_by_text("Fail saved for Refund after 30 days."))
+
+    expect(page.get_by_label("Comment")).to_have_value("")
+    assert page.evaluate("sessionStorage.length") == 0
+    assert page.url.endswith(f"/reviews/{second.pk}/")
 
 
 @pytest.mark.parametrize("page_options", [WITHOUT_SCRIPTS])

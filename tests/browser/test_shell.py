@@ -269,6 +269,19 @@ def test_without_scripts_links_menus_and_forms_still_work(page, signed_in, page_
     expect(page.locator("#toasts")).to_contain_text("Case 412 reviewed.")
 
 
+@pytest.mark.parametrize("page_options", [{"java_script_enabled": False}])
+def test_without_scripts_a_message_covers_nothing(page, signed_in, page_options):
+    page.goto("/styleguide/")
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name="Archive").click()
+
+    message, app = page.locator("#toasts").bounding_box(), page.locator(".app").bounding_box()
+
+    assert 0 <= message["y"] < message["y"] + message["height"] <= app["y"]
+    page.goto("/styleguide/")
+    expect(page.locator("[data-toast]")).to_have_count(0)
+
+
 def test_a_review_is_written_with_the_keyboard_alone(page, signed_in):
     page.goto("/focus/")
     posts = []

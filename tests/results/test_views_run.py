@@ -224,6 +224,17 @@ def test_rows_show_marks_scores_judge_and_human(lead, run):
     assert bad.pk == rows[1]["id"]
 
 
+def test_more_marks_than_find_room_are_counted_and_no_failure_is_among_the_hidden(lead, run):
+    names = [f"Judge {number:02}" for number in range(1, 16)]
+    specs = [EvaluatorSpec(name=name, who="ai", value_type="percentage", threshold=0.8) for name in names]
+    judgements = [Judgement(evaluator=spec, value=0.1 if spec is specs[-1] else 0.9) for spec in specs]
+    record_results(run, [ResultRecord(output="x", evaluations=judgements)])
+
+    (row,) = lead.get(f"/runs/{run.pk}/").context["page"].rows
+
+    assert (row["marks"], row["more_marks"], row["marks_say"]) == ("fppppppppp", 5, "Judge 15 fail")
+
+
 def test_an_evaluator_in_the_address_adds_its_column(lead, run):
     record(run, 0.9, 0.1)
     grade = Evaluator.objects.get(name="Groundedness")
