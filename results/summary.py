@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -14,11 +14,25 @@ from django.db.models import Aggregate, Count, FloatField, Func, IntegerField, M
 
 from results.models import Outcome, Rollup, TestResult
 from runs.models import Evaluator, TestRun
-from runs.rates import wilson
+from runs.rates import clustered_wilson, wilson
 
 BINS: Final = 20
 MOST_TAGS: Final = 100
 MOST_CHARTS: Final = 9
+
+
+class Clusters(NamedTuple):
+    """Of verdicts that share cases: what ``clustered_wilson`` needs beside their numbers."""
+
+    clusters: int
+    judged_squares: int
+    judged_passed: int
+    passed_squares: int
+
+
+def interval_of(passed: int, judged: int, clusters: Clusters | None) -> tuple[float, float] | None:
+    """Wilson's interval; clustered by case where verdicts share cases. ``runs.rates`` names the sources of both."""
+    return clustered_wilson(passed, judged, **clusters._asdict()) if clusters else wilson(passed, judged)
 
 
 @dataclass(slots=True)
@@ -35,7 +49,7 @@ class Line:
     corrected: int = 0
     query: str = ""
     is_bad: bool = False
-    is_clustered: bool = False
+    clusters: Clusters | None = None
 
     @property
     def total(self) -> int:
@@ -51,8 +65,7 @@ class Line:
 
     @property
     def interval(self) -> tuple[float, float] | tuple[None, None]:
-        """None where several results share a case: only the run keeps the sums that its width needs there."""
-        return (None, None) if self.is_clustered else wilson(self.passed, self.judged) or (None, None)
+        return interval_of(self.passed, self.judged, self.clusters) or (None, None)
 
     @property
     def low(self) -> float | None:
@@ -123,8 +136,8 @@ def by_tag(run: TestRun) -> list[Line]:
         .annotate(**COUNTS, n=Count("pk"))
         .order_by("-n")[:MOST_TAGS]
     )
-    shared = share_cases(run)
-    return worst_first(Line(row["tag"], **counts(row), key=row["tag"], is_clustered=shared) for row in rows)
+    shared = clusters_of_results(run, "tag", "CROSS JOIN unnest(r.tags) AS tag")
+    return worst_first(Line(row["tag"], **counts(row), key=row["tag"], clusters=shared.get(row["tag"])) for row in rows)
 
 
 def by_variant(run: TestRun) -> list[Line]:
@@ -133,18 +146,18 @@ def by_variant(run: TestRun) -> list[Line]:
         results_of(run)
         .filter(variant__isnull=False)
         .order_by()
-        .values("variant__position", "variant__label", "variant__provider")
+        .values("variant_id", "variant__position", "variant__label", "variant__provider")
         .annotate(**COUNTS)
         .order_by("variant__position")
     )
-    repeated = repeat_cases(run)
+    shared = clusters_of_results(run, "r.variant_id")
     return [
         Line(
             row["variant__label"],
             **counts(row),
             key=row["variant__position"],
             note=row["variant__provider"],
-            is_clustered=repeated,
+            clusters=shared.get(row["variant_id"]),
         )
         for row in rows
     ]
@@ -155,9 +168,46 @@ def share_cases(run: TestRun) -> bool:
     return run.case_count < run.result_count
 
 
-def repeat_cases(run: TestRun) -> bool:
-    """Whether they are within one variant, too."""
-    return share_cases(run) and TestResult.objects.filter(run=run, repetition__gt=1).exists()
+def clusters_of_results(run: TestRun, key: str, beside: str = "") -> dict[Any, Clusters]:
+    """Of the results of each key, an SQL expression of ours; nothing where no two of them share a case."""
+    if not share_cases(run):
+        return {}
+    counted = "r.archived_at IS NULL AND r.outcome IN ('passed', 'failed')"
+    return _clusters(run, key, f"results_testresult r {beside}", counted, "r.outcome = 'passed'")
+
+
+def clusters_of_machine(run: TestRun) -> Clusters | None:
+    """Of what machines alone say of the run's results."""
+    if not share_cases(run):
+        return None
+    counted, passed = "r.machine_outcome IN ('passed', 'failed')", "r.machine_outcome = 'passed'"
+    return _clusters(run, "TRUE", "results_testresult r", counted, passed).get(True)
+
+
+def clusters_of_judgements(run: TestRun, key: str, who: Iterable[str]) -> dict[Any, Clusters]:
+    """Of the judgements that rollups count. Those of people share a case, too, where two of them judged one result."""
+    if not share_cases(run) and Evaluator.Who.HUMAN not in who:
+        return {}
+    rows = """results_testresult r JOIN results_evaluation e ON e.result_id = r.id AND e.run_id = r.run_id
+        JOIN runs_evaluator v ON v.id = e.evaluator_id"""
+    counted = (
+        "e.is_current AND e.turn IS NULL AND e.effective IS NOT NULL AND (e.source = 'machine' OR v.who = 'human')"
+    )
+    return _clusters(run, key, rows, counted, "e.effective")
+
+
+def _clusters(run: TestRun, key: str, rows: str, counted: str, passed: str) -> dict[Any, Clusters]:
+    statement = f"""
+        SELECT key, count(*), sum(judged * judged)::bigint, sum(judged * passed)::bigint, sum(passed * passed)::bigint
+        FROM (
+            SELECT {key} AS key, count(*) AS judged, count(*) FILTER (WHERE {passed}) AS passed
+            FROM {rows} WHERE r.run_id = %s AND r.deleted_at IS NULL AND {counted}
+            GROUP BY 1, COALESCE(r.case_id, r.id)
+        ) AS cells GROUP BY key
+    """  # noqa: S608 - expressions of our own
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [run.pk])
+        return {tuple(key) if isinstance(key, list) else key: Clusters(*sums) for key, *sums in cursor.fetchall()}
 
 
 def by_evaluator(run: TestRun) -> list[EvaluatorLine]:
@@ -182,13 +232,18 @@ def by_evaluator(run: TestRun) -> list[EvaluatorLine]:
         )
     )
     lines: dict[UUID, EvaluatorLine] = {}
-    shared = share_cases(run)
+    shared = clusters_of_judgements(run, "e.evaluator_id", {row["evaluator__who"] for row in rows})
     for row in rows:
         line = lines.get(row["evaluator_id"])
         if line is None:
             evaluator = {name: row[f"evaluator__{name}"] for name in EVALUATOR_FIELDS} | {"id": row["evaluator_id"]}
             line = lines[row["evaluator_id"]] = EvaluatorLine(
-                evaluator["name"], 0, 0, key=row["evaluator_id"], evaluator=evaluator, is_clustered=shared
+                evaluator["name"],
+                0,
+                0,
+                key=row["evaluator_id"],
+                evaluator=evaluator,
+                clusters=shared.get(row["evaluator_id"]),
             )
         line.passed += row["effective_passed"]
         line.failed += row["effective_failed"]

@@ -33,15 +33,15 @@ from results.summary import (
     by_evaluator,
     by_tag,
     by_variant,
+    clusters_of_machine,
+    interval_of,
     score_histograms,
-    share_cases,
     value_histograms,
     worst_first,
 )
 from results.views_result import drawer_of
 from runs.current import ask_about_current_project
 from runs.models import Endpoint, Evaluator, Import, Shard, TestRun, TestSet, Variant
-from runs.rates import wilson
 
 TABS: Final = (("", "Results"), ("summary", "Summary"), ("reviews", "Reviews"), ("configuration", "Configuration"))
 MOST_MARKS: Final = 12  # that find room in a row
@@ -156,8 +156,7 @@ def stats_of(run: TestRun) -> list[Stat]:
         lead=True,
     )
     by_machine = run.machine_passed + run.machine_failed
-    # Only the effective rate keeps the sums that an interval needs where results share a case.
-    judges = None if share_cases(run) else wilson(run.machine_passed, by_machine)
+    judges = interval_of(run.machine_passed, by_machine, clusters_of_machine(run))
     machine = Stat(
         "Judge alone",
         formats.rate(run.machine_passed / by_machine if by_machine else None),

@@ -41,13 +41,12 @@ from evalhub.api.set_up import ATTRIBUTES, EXTERNAL_ID, METADATA, OWNER, PROJECT
 from evalhub.api.shapes import Choice, Field, Items, Json, Moment, Nested, Number, Shape, Text, Whole, misfit
 from evalhub.audit.models import record_event
 from results.models import Rollup
-from results.summary import repeat_cases, share_cases
+from results.summary import clusters_of_judgements, interval_of
 from runs.changing import apply_changes
 from runs.filters import RunFilter
 from runs.launching import open_run
 from runs.listing import read_runs
 from runs.models import TestConfiguration, TestRun, Variant
-from runs.rates import wilson
 
 COUNTS: Final = Object(
     "RunCounts",
@@ -429,7 +428,7 @@ def _rate(values: Values) -> float | None:
 
 
 def _rate_interval(values: Values) -> list[float] | None:
-    found = wilson(*_judged(values))
+    found = interval_of(*_judged(values), values["clusters"])
     return list(found) if found else None
 
 
@@ -439,12 +438,6 @@ def _variant(values: Values) -> dict[str, Any] | None:
     return {"position": values["variant__position"], "label": values["variant__label"]}
 
 
-RATE_INTERVAL: Final = Items(
-    of=Number(),
-    most=2,
-    null=True,
-    doc="Low and high end of the 95 % interval, 0 to 1. Null, too, where several results share a case.",
-)
 VARIANT_NAME: Final = Object("VariantName", {"position": Whole(), "label": Text()})
 NUMBERS: Final = Row(
     "EvaluatorNumbers",
@@ -465,7 +458,7 @@ NUMBERS: Final = Row(
         "machine_failed": whole("failed"),
         "corrected": whole("corrected"),
         "pass_rate": computed(Number(null=True), ("effective_passed", "effective_failed"), _rate),
-        "pass_interval": computed(RATE_INTERVAL, ("effective_passed", "effective_failed"), _rate_interval),
+        "pass_interval": computed(INTERVAL, ("effective_passed", "effective_failed"), _rate_interval),
         "mean": computed(
             Number(null=True),
             ("value_sum", "value_count"),
@@ -474,7 +467,7 @@ NUMBERS: Final = Row(
         "min": number("value_min"),
         "max": number("value_max"),
     },
-    doc="One evaluator's numbers in one run (and variant): kept while results arrive, so their size does not matter.",
+    doc="One evaluator's numbers in one run (and variant), by its judgements: two people's of one result are two.",
 )
 
 
@@ -490,12 +483,13 @@ class RunEvaluators(ApiView):
 
     def get(self, request: Request, id: str) -> Response:
         run = get(TestRun, self.actor, id)
-        rows = NUMBERS.fetch(Rollup.objects.visible_to(self.actor).filter(run=run))
-        if share_cases(run):
-            repeated = repeat_cases(run)
-            for row in rows:
-                if repeated or row["variant"] is None:
-                    row["pass_interval"] = None
+        found = NUMBERS.select(Rollup.objects.visible_to(self.actor).filter(run=run))
+        who = {values["evaluator__who"] for values in found}
+        shared = clusters_of_judgements(run, "ARRAY[r.variant_id, e.evaluator_id]", who)
+        rows = [
+            NUMBERS.show(values | {"clusters": shared.get((values["variant_id"], values["evaluator_id"]))})
+            for values in found
+        ]
         rows.sort(key=lambda row: (row["pass_rate"] is None, row["pass_rate"], row["evaluator"]["name"].lower()))
         return Response({"items": rows, "next": None, "previous": None})
 

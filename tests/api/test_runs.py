@@ -301,14 +301,31 @@ def test_the_numbers_of_a_runs_evaluators(api, project, django_assert_num_querie
     }
 
 
-def test_an_evaluator_has_no_interval_where_cases_repeat(api, project):
-    run, case = make_run(project), make_case(project).pk
-    for repetition in (1, 2):
-        make_result(run, case=case, repetition=repetition, evaluations=[Judgement(evaluator="exact", passed=True)])
+def test_an_evaluators_interval_does_not_take_repetitions_for_cases(api, project):
+    """Two cases of two results each, one passes: n = 0.25 / (2 * 2 / 4^2) = 1, for each variant and for those without.
 
-    (row,) = api.get(f"/api/runs/{run.pk}/evaluators/").json()["items"]
+    ``tests/results/test_summary.py`` has the sums.
+    """
+    run = make_run(project)
+    Variant.objects.create(organization=run.organization, run=run, position=0, label="zero")
+    for passed in (True, False):
+        case = make_case(project).pk
+        for repetition in (1, 2):
+            judged = {
+                "case": case,
+                "repetition": repetition,
+                "evaluations": [Judgement(evaluator="exact", passed=passed)],
+            }
+            make_result(run, **judged)
+            make_result(run, **judged, variant=0)
 
-    assert (row["pass_rate"], row["pass_interval"]) == (1.0, None)
+    rows = api.get(f"/api/runs/{run.pk}/evaluators/").json()["items"]
+
+    interval = [pytest.approx(0.0546, abs=5e-5), pytest.approx(0.9454, abs=5e-5)]
+    assert [(row["variant"] and row["variant"]["label"], row["pass_interval"]) for row in rows] == [
+        (None, interval),
+        ("zero", interval),
+    ]
 
 
 def test_counts_follow_the_results(api, project):

@@ -1,13 +1,17 @@
 import pytest
 
+from results.models import TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord
+from results.reviewing import Correction, submit_review
 from results.summary import (
     BINS,
     Line,
     by_evaluator,
     by_tag,
     by_variant,
+    clusters_of_machine,
+    interval_of,
     nice,
     round_axis,
     score_histograms,
@@ -16,7 +20,8 @@ from results.summary import (
 )
 from runs.evaluators import EvaluatorSpec
 from runs.models import Variant
-from tests.factories import make_case, make_run
+from runs.rates import wilson
+from tests.factories import make_case, make_evaluator, make_run, make_user
 
 GRADE = EvaluatorSpec(name="grade", value_type="percentage", threshold=0.5)
 TONE = EvaluatorSpec(name="tone", threshold=3, min_score=1, max_score=5)
@@ -85,23 +90,90 @@ def test_an_evaluator_is_one_line_whatever_the_variant(run):
     assert (line.passed, line.failed, line.mean, line.value_min, line.value_max) == (1, 1, 0.5, 0.1, 0.9)
 
 
-def test_no_line_has_an_interval_that_takes_repetitions_for_cases(run):
-    case = make_case(run.project).pk
-    for repetition, value in enumerate((0.9, 0.1), 1):
-        record(run, *judged(GRADE, value, case=case, repetition=repetition, tags=["a"]))
-
-    lines = [*by_tag(run), *by_evaluator(run)]
-
-    assert [(line.rate, line.interval) for line in lines] == [(0.5, (None, None)), (0.5, (None, None))]
+# Four cases, three results each, all alike within a case; two cases pass. The rate is 6/12; with p passed of j = 3
+# sum((p - j/2)^2) = 9, the variance 4/3 * 9 / 12^2 = 1/12, so n = 0.25 * 12 = 3, and Wilson of 1.5 of 3 is:
+ALIKE = (0.1253, 0.8747)
+# Had they been twelve cases, Wilson of 6 of 12 would be narrower:
+TWELVE = (0.2538, 0.7462)
 
 
-def test_a_variant_that_asks_each_case_once_has_its_interval(run):
-    for position in (0, 1):
+def repeat(run, cases, **shared):
+    for case, value in cases:
+        for _ in range(3):
+            number = run.result_count + 1
+            record(run, *judged(GRADE, value, case=case.pk if case else None, repetition=number, **shared))
+
+
+def four_cases(run):
+    return [(make_case(run.project), value) for value in (0.9, 0.9, 0.1, 0.1)]
+
+
+def intervals(lines):
+    return {line.label: tuple(round(end, 4) for end in line.interval) for line in lines}
+
+
+def test_repetitions_are_not_taken_for_cases(run):
+    repeat(run, four_cases(run), tags=["a", "b"])
+
+    assert intervals(by_tag(run)) == {"a": ALIKE, "b": ALIKE}
+    assert intervals(by_evaluator(run)) == {"grade": ALIKE}
+    assert interval_of(run.machine_passed, 12, clusters_of_machine(run)) == pytest.approx(ALIKE, abs=5e-5)
+    assert (run.pass_low, run.pass_high) == pytest.approx(ALIKE, abs=5e-5)
+
+
+def test_each_tag_has_the_clusters_of_its_own_results(run):
+    repeat(run, four_cases(run), tags=["repeated"])
+    record(run, *judged(GRADE, *[0.9] * 6, *[0.1] * 6, tags=["each once"]))
+
+    assert intervals(by_tag(run)) == {"repeated": ALIKE, "each once": TWELVE}
+
+
+def test_each_variant_has_the_clusters_of_its_own_results(run):
+    for position, label in enumerate(("zero", "few", "once")):
+        Variant.objects.create(organization=run.organization, run=run, position=position, label=label)
+    cases = four_cases(run)
+    repeat(run, cases, variant=0)
+    repeat(run, cases, variant=1)
+    record(run, *judged(GRADE, *[0.9] * 6, *[0.1] * 6, variant=2))
+
+    assert intervals(by_variant(run)) == {"zero": ALIKE, "few": ALIKE, "once": TWELVE}
+
+
+def test_an_evaluator_has_one_cluster_per_case_whatever_the_variant(run):
+    for position in range(3):
         Variant.objects.create(organization=run.organization, run=run, position=position, label=str(position))
-    case = make_case(run.project).pk
-    record(run, *judged(GRADE, 0.9, case=case, variant=0), *judged(GRADE, 0.1, case=case, variant=1))
+    for case, value in four_cases(run):
+        record(run, *[line for n in range(3) for line in judged(GRADE, value, case=case.pk, variant=n)])
 
-    assert [line.low is None for line in (*by_variant(run), *by_evaluator(run))] == [False, False, True]
+    assert intervals(by_variant(run)) == {str(n): tuple(round(end, 4) for end in wilson(2, 4)) for n in range(3)}
+    assert intervals(by_evaluator(run)) == {"grade": ALIKE}
+
+
+def test_what_people_corrected_counts_in_the_clusters(run):
+    repeat(run, [(case, 0.1) for case, _ in four_cases(run)])
+    for result in TestResult.objects.filter(run=run, position__lte=6):
+        grade = result.evaluations.get().evaluator
+        submit_review(
+            result, by=make_user(run.organization), verdict="", corrections=[Correction(evaluator=grade, passed=True)]
+        )
+    run.refresh_from_db()
+
+    assert intervals(by_evaluator(run)) == {"grade": ALIKE}
+
+
+def test_two_peoples_answers_about_one_result_are_two_that_share_a_case(run):
+    """Of four answers 2 pass: sum((p - j/2)^2) = 2 of two clusters, so the variance is 2 * 2 / 4^2 and n = 1."""
+    tone = make_evaluator(run.project, name="tone", who="human", threshold=None)
+    for passed in (True, False):
+        record(run, {"output": {"output": "Hello."}})
+        result = TestResult.objects.get(run=run, position=run.result_count)
+        for _ in range(2):
+            person = make_user(run.organization)
+            submit_review(result, by=person, verdict="", corrections=[Correction(evaluator=tone, passed=passed)])
+
+    [line] = by_evaluator(run)
+
+    assert (line.passed, line.failed, intervals([line])) == (2, 2, {"tone": (0.0546, 0.9454)})
 
 
 def test_shares_are_drawn_from_nothing_to_one_and_scales_from_end_to_end(run):

@@ -112,6 +112,17 @@ def test_after_a_correction_the_judge_stands_beside_the_effective_rate(lead, run
     assert (reviewed.value, reviewed.note) == ("1", "1 corrected")
 
 
+def test_neither_rate_takes_repetitions_for_cases(lead, run):
+    for passed in (True, False):
+        case = make_case(run.project).pk
+        make_result(run, passed=passed, case=case)
+        make_result(run, passed=passed, case=case, repetition=2)
+
+    effective, judge, _, _ = lead.get(f"/runs/{run.pk}/").context["stats"]
+
+    assert (effective.small, judge.small) == ("± 44.5", "± 44.5")
+
+
 def test_reviews_count_what_was_asked_for(lead, run):
     make_results(run, passed=2)
     TestRun.objects.filter(pk=run.pk).update(reviews_required=2, reviews_done=1, reviewed=1, conflicts=1, corrected=0)
