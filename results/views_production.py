@@ -28,7 +28,7 @@ TABS: Final = (("", "All"), ("feedback", "With feedback"), ("errors", "Errors"))
 @requires()
 @require_safe
 def production_list(request: MemberRequest, project_id: str) -> HttpResponse:
-    project = Project.objects.visible_to(request.actor).with_id(project_id).first()
+    project = Project.objects.visible_to(request.actor).by_id(project_id)
     if project is None:
         raise Http404
     calls, said = calls_of(project, request.actor), feedback_of(project, request.actor)

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.http import HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -21,12 +20,13 @@ from runs.forms import offered
 from runs.judgeable import cannot_judge
 from runs.launching import CannotLaunch, launch_again
 from runs.models import Evaluator, TestRun
+from runs.views_setup import find
 
 
 @requires("launch")
 @require_POST
 def run_repeat(request: MemberRequest, run_id: str) -> HttpResponse:
-    run = find(request, run_id)
+    run = find_run(request, run_id)
     again = launch_failed if request.POST.get("cases") == "failed" else launch_again
     new = again(run, by=request.actor, via=TestRun.Via.PAGE)
     say(request, f"Launched {new}: {new.planned_count:,} result{'s' if new.planned_count != 1 else ''} to come.")
@@ -61,7 +61,7 @@ class ScoringForm(forms.Form):
 @requires("launch")
 @require_http_methods(["GET", "HEAD", "POST"])
 def run_rescore(request: MemberRequest, run_id: str) -> HttpResponse:
-    run = find(request, run_id)
+    run = find_run(request, run_id)
     here = reverse("results:run-detail", args=[run.pk])
     form = ScoringForm(request.POST if request.method == "POST" else None, actor=request.actor, run=run)
     refusal: CannotLaunch | None = None
@@ -87,6 +87,6 @@ def run_rescore(request: MemberRequest, run_id: str) -> HttpResponse:
     return in_time(response, refusal)
 
 
-def find(request: MemberRequest, run_id: str) -> TestRun:
-    runs = TestRun.objects.visible_to(request.actor).with_id(run_id)
-    return get_object_or_404(runs.select_related("project", "configuration__project"))
+def find_run(request: MemberRequest, run_id: str) -> TestRun:
+    runs = TestRun.objects.visible_to(request.actor)
+    return find(runs.select_related("project", "configuration__project"), run_id)

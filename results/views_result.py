@@ -44,6 +44,7 @@ from results.reading import (
 )
 from runs.models import Comment
 from runs.models.notes import EntityType
+from runs.views_setup import find
 
 LONGEST_COMMENT: Final = 20_000
 MOST_FEEDBACK: Final = 20
@@ -76,8 +77,8 @@ def result_detail(request: MemberRequest, result_id: str) -> HttpResponse:
 
 
 def find_result(request: MemberRequest, result_id: str) -> TestResult:
-    results = TestResult.objects.visible_to(request.actor).with_id(result_id)
-    return get_object_or_404(results.select_related("run", "run__project", "case", "variant"))
+    results = TestResult.objects.visible_to(request.actor)
+    return find(results.select_related("run", "run__project", "case", "variant"), result_id)
 
 
 _COMMENTS: Final = Prepared(

@@ -17,7 +17,7 @@ from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
 from evalhub.accounts.models import Membership
 from evalhub.accounts.rights import REVIEWERS
-from evalhub.accounts.tenancy import parse_uuid
+from evalhub.accounts.tenancy import find_row, parse_uuid
 from evalhub.database.prepared import Prepared
 from evalhub.web import formats
 from evalhub.web.exports import download
@@ -97,23 +97,16 @@ def run_results_export(request: MemberRequest, run_id: str) -> HttpResponseBase:
 
 
 def find_run(request: MemberRequest, run_id: str) -> TestRun:
-    text, own = run_id.strip(), parse_uuid(run_id.strip())
-    found = _RUN(request.actor.organization_id, own, text, text.lower()) if "\0" not in text else []
-    if not found:
+    run: TestRun | None = find_row(TestRun, request.actor.organization_id, run_id, with_what_the_head_shows)
+    if run is None:
         raise Http404
-    return min(found, key=lambda run: run.pk != own)
+    return run
 
 
-_RUN: Final = Prepared(
-    lambda organization, own, text, lower: (
-        TestRun.objects.visible_in(organization)
-        .filter(Q(pk=own) | Q(external_id=text) | Q(external_id=lower))
-        .select_related(
-            "project", "configuration__endpoint", "configuration__test_set", "created_by", "owner", "assignee"
-        )
-    ),
-    *(UUID, UUID, str, str),
-)
+def with_what_the_head_shows(runs: QuerySet[Any]) -> QuerySet[Any]:
+    return runs.select_related(
+        "project", "configuration__endpoint", "configuration__test_set", "created_by", "owner", "assignee"
+    )
 
 
 def filtered(request: MemberRequest, run: TestRun) -> ResultFilter:
@@ -475,7 +468,7 @@ def opened_result(request: MemberRequest, run: TestRun) -> TestResult | None:
     wanted = request.GET.get("result", "")
     if not wanted:
         return None
-    return TestResult.objects.visible_to(request.actor).filter(run=run).with_id(wanted).first()
+    return TestResult.objects.visible_to(request.actor).filter(run=run).by_id(wanted)
 
 
 @requires()

@@ -62,7 +62,7 @@ def find_project(actor: Actor | None, name: str) -> Project | None:
     if not name or "\0" in name:
         return None
     visible = Project.objects.visible_to(actor)
-    return visible.filter(slug=name).first() or visible.with_id(name).first()
+    return visible.filter(slug=name).first() or visible.by_id(name)
 
 
 def project_links(request: Asked) -> list[Link]:

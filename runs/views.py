@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -24,6 +23,7 @@ from runs.current import ask_about_current_project
 from runs.filters import IN_PROGRESS, REVIEWS, RunFilter
 from runs.listing import count_by_status, rates_until, read_runs
 from runs.models import Project, SavedView, TestRun
+from runs.views_setup import find
 
 SEGMENTS: Final = (
     ("", "All"),
@@ -184,7 +184,7 @@ def run_restore(request: MemberRequest) -> HttpResponse:
 @requires("launch")
 @require_POST
 def run_cancel(request: MemberRequest, run_id: str) -> HttpResponse:
-    run = get_object_or_404(TestRun.objects.visible_to(request.actor).with_id(run_id))
+    run = find(TestRun.objects.visible_to(request.actor), run_id)
     if run.cancel():
         record_event("run.cancelled", run, by=request.actor)
         say(request, f"Cancelled {run}. What has arrived stays.")

@@ -38,10 +38,10 @@ SUBJECTS: Final = ("case", "test_set", "evaluator", "endpoint", "configuration",
 
 def find[M: Deletable](rows: DeletableQuerySet[M], key: str) -> M:
     """The row of that id, ours or the client's own; 404 where there is none."""
-    named = list(rows.with_id(key)[:2])
-    if not named:
+    found = rows.by_id(key)
+    if found is None:
         raise Http404
-    return next((row for row in named if str(row.pk) == key.lower()), named[0])
+    return found
 
 
 class SetUpList:

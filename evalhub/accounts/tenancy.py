@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import reduce
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from evalhub.database.models import Record
+from evalhub.database.prepared import Prepared
 
 if TYPE_CHECKING:
     from evalhub.accounts.actor import Actor
@@ -34,12 +35,75 @@ class TenantQuerySet[T: models.Model](models.QuerySet[T]):
 
     def with_id(self, value: object) -> Self:
         """Rows named by our id or by the client's own (``external_id``); UUIDs are compared without case."""
-        text = str(value).strip()
-        if "\0" in text:  # PostgreSQL has no such character, so no row has it
-            return self.none()
-        named = Q(external_id=text) | Q(external_id=text.lower())
-        as_uuid = parse_uuid(text)
-        return self.filter(named | Q(pk=as_uuid) if as_uuid else named)
+        return self.filter(named(*meanings([value])))
+
+    def by_id(self, value: object) -> T | None:
+        """The row that the id means."""
+        return best_of(self.with_id(value), value)
+
+
+def meanings(values: Iterable[object]) -> tuple[list[UUID], list[str]]:
+    """What ids may mean: our own, and the senders', which are taken as written and in lower case."""
+    texts = [str(value).strip() for value in values]
+    texts = [text for text in texts if "\0" not in text]  # PostgreSQL has no such character, so no row has it
+    spelled = dict.fromkeys(form for text in texts for form in (text, text.lower()))
+    return [pk for text in texts if (pk := parse_uuid(text))], list(spelled)
+
+
+def named(ids: list[UUID], spelled: list[str]) -> Q:
+    return Q(pk__among=ids) | Q(external_id__among=spelled)
+
+
+def best_of[R](rows: Iterable[R], value: object) -> R | None:
+    """Our id first, then the sender's as it is written, then in lower case. Rows are instances or dicts."""
+    text = str(value).strip()
+    own = parse_uuid(text)
+
+    def rank(row: Any) -> int:
+        there = row if isinstance(row, dict) else vars(row)
+        return 0 if own is not None and there["id"] == own else 1 if there.get("external_id") == text else 2
+
+    return min(rows, key=rank, default=None)
+
+
+def without_heavy(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Without the columns that a view loads only to show them."""
+    return rows.defer(*getattr(rows.model, "HEAVY", ()))
+
+
+def find_row(
+    model: Any, organization_id: UUID, value: object, shape: Callable[[QuerySet[Any]], QuerySet[Any]] = without_heavy
+) -> Any | None:
+    """``by_id``, written once: most requests ask it. ``shape`` says what of the visible row is read."""
+    text = str(value).strip()
+    if "\0" in text:
+        return None
+    spelled = (text, text.lower()) if hasattr(model, "external_id") else ()
+    return best_of(_one(model, shape)(organization_id, parse_uuid(text), *spelled), text)
+
+
+@cache
+def _one(model: Any, shape: Callable[[QuerySet[Any]], QuerySet[Any]]) -> Prepared[Any]:
+    # Three comparisons: PostgreSQL keeps no plan of "any of a list", as it would not know how long that is.
+    def build(organization: UUID, own: UUID, *spelled: str) -> QuerySet[Any]:
+        wanted = reduce(or_, (Q(external_id=text) for text in spelled), Q(pk=own))
+        return shape(model._default_manager.visible_in(organization).filter(wanted))
+
+    return Prepared(build, UUID, UUID, *[str] * (2 * hasattr(model, "external_id")))
+
+
+def find_rows(model: Any, organization_id: UUID, values: Sequence[str], words: tuple[str, ...] = ()) -> list[Any]:
+    """``with_id`` of many, written once; ``words`` are columns that name rows, too."""
+    return _many(model, words)(organization_id, *meanings(values), *[list(values)] * bool(words))
+
+
+@cache
+def _many(model: Any, words: tuple[str, ...]) -> Prepared[Any]:
+    def build(organization: UUID, ids: list[UUID], spelled: list[str], *names: list[str]) -> QuerySet[Any]:
+        wanted = reduce(or_, (Q((f"{column}__among", names[0])) for column in words), named(ids, spelled))
+        return without_heavy(model._default_manager.visible_in(organization).filter(wanted))
+
+    return Prepared(build, UUID, list, list, *[list] * bool(words))
 
 
 class DeletableQuerySet[T: models.Model](TenantQuerySet[T]):

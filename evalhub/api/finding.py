@@ -2,85 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
-from uuid import UUID
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model
 from django.http import Http404
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import Membership, User
-from evalhub.accounts.tenancy import parse_uuid
+from evalhub.accounts.tenancy import find_row, parse_uuid, without_heavy
 from evalhub.api.problems import invalid
 from evalhub.api.rows import Row
 from evalhub.api.shapes import Ident, Path, misfit
-from evalhub.database.prepared import Prepared
 
 NO_SUCH = "is not the id of anything that you can see"
 
 
-def named_rows(model: type[Model], actor: Actor, ident: str) -> QuerySet[Any, Any]:
-    """The rows that the id may mean: rarely more than one."""
-    visible: Any = model._default_manager.visible_to(actor)  # type: ignore[attr-defined]
-    if has_external_id(model):
-        found: QuerySet[Any, Any] = visible.with_id(ident)
-        return found
-    own = parse_uuid(ident)
-    rows: QuerySet[Any, Any] = visible.filter(pk=own) if own else visible.none()
-    return rows
-
-
-def best_of[R](rows: Iterable[R], ident: str) -> R | None:
-    """Our id first, then the client's as it is written, then in lower case."""
-    own = parse_uuid(ident)
-
-    def rank(row: R) -> int:
-        pk, external = (
-            (row["id"], row.get("external_id"))
-            if isinstance(row, Mapping)
-            else (getattr(row, "pk", None), getattr(row, "external_id", None))
-        )
-        return 0 if own is not None and pk == own else 1 if external == ident else 2
-
-    return min(rows, key=rank, default=None)
-
-
-@cache
-def finder(model: type[Model], shown: Row | None = None) -> Prepared[Any]:
-    """``named_rows``, asked by most requests: (organization, our own id or None, the text, the text in lower case).
-
-    Instances, without the columns that a view loads only to show them; or the values that ``shown`` needs.
-    """
-    manager: Any = model._default_manager
-    heavy = getattr(model, "HEAVY", ())
-
-    def named(organization: UUID, wanted: Q) -> QuerySet[Any, Any]:
-        visible: QuerySet[Any, Any] = manager.visible_in(organization).filter(wanted)
-        return (shown.select(visible) if shown else visible.defer(*heavy) if heavy else visible)[:3]
-
-    if not has_external_id(model):
-        return Prepared(lambda organization, own: named(organization, Q(pk=own)), UUID, UUID)
-    return Prepared(
-        lambda organization, own, text, lower: named(
-            organization, Q(pk=own) | Q(external_id=text) | Q(external_id=lower)
-        ),
-        *(UUID, UUID, str, str),
-    )
-
-
 def find(model: type[Model], actor: Actor, ident: str, shown: Row | None = None) -> Any | None:
-    own, text = parse_uuid(ident), ident.strip()
-    if "\0" in ident:  # PostgreSQL has no such character, so no row has it
-        return None
-    named = (text, text.lower()) if has_external_id(model) else ()
-    return best_of(finder(model, shown)(actor.organization_id, own, *named), ident)
-
-
-def has_external_id(model: type[Model]) -> bool:
-    return hasattr(model, "external_id")
+    """The row, without its heavy columns; or the values that ``shown`` needs."""
+    return find_row(model, actor.organization_id, ident, shown.select if shown else without_heavy)
 
 
 def get(model: type[Model], actor: Actor, ident: str, *, lock: bool = False) -> Any:

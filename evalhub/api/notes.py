@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from evalhub.accounts.rights import Role
-from evalhub.api.finding import NO_SUCH, find, get, get_values, named_rows
+from evalhub.api.finding import NO_SUCH, find, get, get_values
 from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, etag_of, pages_of
 from evalhub.api.problems import Problem, conflict, field_problem
 from evalhub.api.reading import read_query
@@ -95,7 +95,7 @@ class CommentList(ApiView):
             raise field_problem("entity_id", NO_SUCH)
         if said.get("turn") is not None and said["entity_type"] != EntityType.RESULT:
             raise field_problem("turn", "is for comments on results")
-        if said.get("external_id") and named_rows(Comment, actor, said["external_id"]).exists():
+        if said.get("external_id") and Comment.objects.visible_to(actor).with_id(said["external_id"]).exists():
             raise conflict("The id is taken.", ("external_id", "is taken"))
         comment = Comment.objects.create(
             organization=actor.organization, author=actor.user, entity_id=entity.pk, **said
@@ -193,7 +193,7 @@ class TagList(ApiView):
         visible = Tag.objects.visible_to(actor)
         if visible.filter(name=said["name"]).exists():
             raise conflict(f"There is a tag “{said['name']}” already.", ("name", "is taken"))
-        if said.get("external_id") and named_rows(Tag, actor, said["external_id"]).exists():
+        if said.get("external_id") and visible.with_id(said["external_id"]).exists():
             raise conflict("The id is taken.", ("external_id", "is taken"))
         tag = Tag.objects.create(organization=actor.organization, **said)
         record_event("tag.created", tag, by=actor)

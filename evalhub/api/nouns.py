@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.tenancy import Deletable
-from evalhub.api.finding import Ref, get, get_values, look_up, named_rows, resolve
+from evalhub.api.finding import Ref, get, get_values, look_up, resolve
 from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, etag_of, pages_of
 from evalhub.api.problems import conflict
 from evalhub.api.rows import Row
@@ -229,7 +229,7 @@ def filter_by(rows: Any, name: str, kind: Field, value: Any, actor: Actor) -> An
     return rows.filter(**{name: value})
 
 
-def refuse_taken_id(model: type[Model], actor: Actor, external_id: str | None) -> None:
+def refuse_taken_id(model: Any, actor: Actor, external_id: str | None) -> None:
     """409 before PostgreSQL says so: with the field, and the row that has the id."""
-    if external_id and named_rows(model, actor, external_id).exists():
+    if external_id and model.objects.visible_to(actor).with_id(external_id).exists():
         raise conflict(f"The id “{external_id}” is taken.", ("external_id", "is taken"))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
-from django.db.models import BooleanField, Expression, Field, Func, Model, Q, QuerySet, Value
+from django.db.models import BooleanField, Expression, Field, Func, Model, QuerySet, Value
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 
 from evalhub.accounts.actor import Actor
-from evalhub.accounts.tenancy import TenantQuerySet, parse_uuid
-from evalhub.database.prepared import Prepared
+from evalhub.accounts.tenancy import find_rows, parse_uuid
 from evalhub.web.parts import Chip
 
 LONGEST_WORD = 300
@@ -108,24 +106,7 @@ class IdFilter(WordsFilter):
     def rows_of(self, actor: Actor | None, values: list[str]) -> list[Any]:
         if actor is None:
             return []
-        spelled = list({form for value in values for form in (value, value.lower())})
-        ids = [pk for pk in map(parse_uuid, values) if pk]
-        words = [values] * bool(self.words)
-        return named_rows(self.rows_model, self.words)(actor.organization.pk, spelled, ids, *words)
-
-
-@cache
-def named_rows(model: Any, words: tuple[str, ...]) -> Prepared[Any]:
-    """Rows of an organisation by their two ids, and by ``words``, their other names: the same as ``with_id``."""
-
-    def build(organization: UUID, spelled: list[str], ids: list[UUID], *names: list[str]) -> QuerySet[Any]:
-        wanted = Q(external_id__among=spelled) | Q(pk__among=ids)
-        for column in words:
-            wanted |= Q((f"{column}__among", names[0]))
-        visible: TenantQuerySet[Any] = model._default_manager.visible_in(organization)
-        return visible.filter(wanted).defer(*getattr(model, "HEAVY", ()))
-
-    return Prepared(build, UUID, list, list, *([list] * bool(words)))
+        return find_rows(self.rows_model, actor.organization_id, values, words=self.words)
 
 
 class TenantFilterSet(django_filters.FilterSet):

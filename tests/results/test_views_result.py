@@ -88,6 +88,14 @@ def test_a_result_stands_under_runs(lead, run):
     assert [link.split("</svg>")[1].split("<")[0] for link in text.split('aria-current="page"')[1:]] == ["Runs"]
 
 
+def test_ids_that_differ_in_case_only_find_their_own(lead, run):
+    upper, lower = make_result(run, external_id="Result-1"), make_result(run, external_id="result-1")
+
+    found = [lead.get(f"/results/{name}/").context["result"] for name in ("Result-1", "result-1", "RESULT-1")]
+
+    assert found == [upper, lower, lower]
+
+
 def test_a_result_is_found_by_the_senders_own_id(lead, run):
     make_result(run, external_id="result-123", name="mine")
 

@@ -29,7 +29,7 @@ def rows_of(found: QuerySet[Any]) -> list[Row]:
 
 def one(model: Any, call: Call, ident: str, what: str, *, status: int = 404) -> Any:
     """The visible row of that id, ours or the sender's (UUIDs in any case), else a refusal."""
-    found = None if "\0" in ident else model.objects.visible_to(call.actor).with_id(ident).first()
+    found = None if "\0" in ident else model.objects.visible_to(call.actor).by_id(ident)
     if found is None:
         raise Refusal(f"There is no {what} “{ident[:80]}”.", status)
     return found
@@ -67,7 +67,7 @@ def pipeline_by(call: Call, *, ident: str = "", slug: str = "", status: int = 40
     named = ident or slug
     if not named:
         raise Refusal("Say which pipeline: pipelineId or pipelineSlug is missing.")
-    found = projects.with_id(named).first() if ident or parse_uuid(named) else None
+    found = projects.by_id(named) if ident or parse_uuid(named) else None
     if found is None and not ident:
         found = projects.filter(slug=slug).first()
     if found is None:

@@ -97,7 +97,7 @@ class Call:
         ident = self.request.headers.get("X-Project-Id", "").strip()
         if not ident:
             return None
-        found = Project.objects.visible_to(self.actor).with_id(ident[:LONGEST_ID]).first()
+        found = Project.objects.visible_to(self.actor).by_id(ident[:LONGEST_ID])
         if found is None:
             raise Refusal("This API key has no access to the project of X-Project-Id.", 403)
         return found

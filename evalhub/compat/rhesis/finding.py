@@ -78,9 +78,7 @@ def find_or_none(call: Call, model: Any, ident: str) -> Any | None:
 def _find(rows: QuerySet[Any], ident: str) -> Any | None:
     if len(ident) > LONGEST_ID:
         return None
-    matches = list(rows.with_id(ident)[:3])  # type: ignore[attr-defined]
-    own = parse_uuid(ident)
-    return min(matches, key=lambda row: (row.pk != own, row.external_id != ident), default=None)
+    return rows.by_id(ident)  # type: ignore[attr-defined]
 
 
 def find_test_set(call: Call, ident: str) -> TestSet:

@@ -114,7 +114,7 @@ def _own(call: Call, ident: str, family: str, what: str) -> Lookup:
     rows = Lookup.objects.visible_to(call.actor).filter(family__startswith="status:")
     if family != "status":
         rows = Lookup.objects.visible_to(call.actor).exclude(family__startswith="status:")
-    row: Lookup | None = rows.with_id(ident).first()
+    row: Lookup | None = rows.by_id(ident)
     if row is None:
         raise not_found(what, ident)
     return row

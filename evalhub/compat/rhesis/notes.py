@@ -416,7 +416,7 @@ def unassign_tag(call: Call, kind: str, ident: str, tag_ident: str) -> Words:
     """By the tag's id, or by its name where only things hold it."""
     call.must("set_up", "record")
     _, row = find_entity(call, entity_word(kind, ("path", "entity_type")), ident)
-    known = visible(call, Tag).with_id(tag_ident).first()  # type: ignore[attr-defined]
+    known = visible(call, Tag).by_id(tag_ident)  # type: ignore[attr-defined]
     name = known.name if known else tag_ident
     if not untag(row, name, by=call.actor):
         raise not_found("Tag", tag_ident)
