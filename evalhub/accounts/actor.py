@@ -47,10 +47,12 @@ class ActorRequest(HttpRequest):
     """What every view gets: the middleware has said who is asking."""
 
     actor: Actor | None
+    memberships: list[Membership]  # the session's user's, by the organisations' names
 
 
 class MemberRequest(HttpRequest):
     """What a view behind ``@requires`` gets: there is an actor."""
 
     actor: Actor
+    memberships: list[Membership]
     user: User

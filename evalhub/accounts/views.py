@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evalhub.accounts.access import public, requires, signed_in
-from evalhub.accounts.actor import MemberRequest
+from evalhub.accounts.actor import ActorRequest, MemberRequest
 from evalhub.accounts.forms import (
     InvitationForm,
     LoginForm,
@@ -28,7 +28,7 @@ from evalhub.accounts.forms import (
 )
 from evalhub.accounts.invitations import InvitationGone, accept, find_invitation, invite, open_invitations, withdraw
 from evalhub.accounts.members import LastAdmin, change_role, remove_member, rename
-from evalhub.accounts.models import ApiToken, Invitation, Membership, Organization, User, memberships_of
+from evalhub.accounts.models import ApiToken, Invitation, Membership, Organization, User
 from evalhub.accounts.rights import Role
 from evalhub.accounts.sessions import (
     WrongPassword,
@@ -122,24 +122,23 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 @signed_in
-def profile(request: HttpRequest) -> HttpResponse:
+def profile(request: ActorRequest) -> HttpResponse:
     # A copy: what is typed, right or wrong, must not show up in the page around the form.
     form = ProfileForm(request.POST or None, instance=User.objects.get(pk=current_user(request).pk))
     if request.method == "POST" and form.is_valid():
         form.save()
         say(request, "Saved.")
         return redirect("accounts:profile")
-    context = {"form": form, "memberships": memberships_of(current_user(request))}
+    context = {"form": form, "memberships": request.memberships}
     return render_page(request, "accounts/profile.html", context, status=422 if form.errors else 200)
 
 
 @signed_in
 @require_POST
-def switch(request: HttpRequest) -> HttpResponse:
+def switch(request: ActorRequest) -> HttpResponse:
     """Another of one's organisations becomes the current one; what is open belongs to the old one, so start anew."""
-    own = memberships_of(current_user(request))
     chosen = parse_uuid(request.POST.get("organization", ""))
-    membership = next((one for one in own if one.organization_id == chosen), None)
+    membership = next((one for one in request.memberships if one.organization_id == chosen), None)
     if membership is None:
         raise Http404
     choose_organization(request, membership)

@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject, cached_property
 
-from evalhub.accounts.models import memberships_of
 from evalhub.web.parts import Link
 from evalhub.web.request_ids import current_request_id
 
@@ -151,12 +150,10 @@ class Shell:
     @cached_property
     def organizations(self) -> list[Link]:
         """The reader's organisations; more than one makes a switch of the rail's head."""
-        if self.user is None:
-            return []
         here = self.actor.organization.pk if self.actor else None
         return [
             Link(membership.organization.name, str(membership.organization_id), membership.organization_id == here)
-            for membership in memberships_of(self.user)
+            for membership in getattr(self.request, "memberships", ())
         ]
 
     @cached_property

@@ -1,5 +1,7 @@
 import pytest
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from evalhub.web import context
 from evalhub.web.context import HOOKS
@@ -56,6 +58,15 @@ def test_the_head_of_the_rail_switches_project_and_organisation(client, monkeypa
     assert 'href="/runs/?project=1"' in page
     assert f'name="organization" value="{second.pk}"' in page
     assert f'name="organization" value="{first.pk}" aria-current="true"' in page
+
+
+def test_memberships_are_read_once_for_a_page(client):
+    client.force_login(make_user(make_organization()))
+
+    with CaptureQueriesContext(connection) as asked:
+        client.get("/styleguide/")
+
+    assert sum("accounts_membership" in query["sql"] for query in asked.captured_queries) == 1
 
 
 def test_one_organisation_needs_no_switch(client):
