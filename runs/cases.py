@@ -83,9 +83,10 @@ def add_to_test_set(test_set: TestSet, cases: Iterable[Case], *, by: Actor | Non
     with transaction.atomic():
         TestSet.objects.select_for_update().get(pk=test_set.pk)
         members = TestSetCase.objects.filter(test_set=test_set)
-        present = set(members.values_list("case_id", flat=True))
+        asked = {case.pk: case for case in cases}
+        present = set(members.filter(case__among=list(asked)).values_list("case_id", flat=True))  # a set may be large
         last = members.aggregate(last=Max("position"))["last"] or 0
-        new = {case.pk: case for case in cases if case.pk not in present}
+        new = {pk: case for pk, case in asked.items() if pk not in present}
         TestSetCase.objects.bulk_create(
             [TestSetCase(test_set=test_set, case=case, position=last + n) for n, case in enumerate(new.values(), 1)]
         )

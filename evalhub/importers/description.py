@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ class RunDescription:
     ``run_id``: what makes it the same run next time; ``settings_id``: what makes it the same configuration.
     ``status`` None: the counters decide. ``finished``: whether the file is the run's last word. ``test_set``: its name.
     ``planned``: results that the run was to have; ``held``: records in the file, where that is known beforehand.
+    ``repeats``: its tool asks a case several times on purpose.
     """
 
     tool: str
@@ -51,6 +52,7 @@ class RunDescription:
     variants: list[VariantDescription] = field(default_factory=list)
     planned: int | None = None
     held: int | None = None
+    repeats: bool = False
     declared: dict[str, Any] = field(default_factory=dict)
     words: tuple[str, str] = ("results", "evaluators")
 
@@ -93,7 +95,8 @@ class Imported:
     errors: int
     tokens: int
     cost: float
-    evaluators: dict[str, list[Judged]]
+    evaluators: list[str]
+    judged: Callable[[str], Iterator[Judged]]  # of an evaluator by its name, one case after the other
     by_variant: dict[int | None, dict[str, float]] = field(default_factory=dict)
 
 

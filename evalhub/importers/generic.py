@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalhub.importers.description import Check, Imported, RunDescription, VariantDescription, counted, digest_of, text
 from evalhub.importers.detect import Format
+from evalhub.importers.gathering import gathered
 from evalhub.importers.mapping import LONG, ColumnMapping
 from evalhub.importers.problems import ImportProblem
+from evalhub.importers.repeating import NEXT
 from evalhub.importers.tables import Row, Table, is_missing, truth_in
+from evalhub.importers.updating import identity_of
 from results.models import Evaluation, Outcome
 from results.records import Judgement, ResultRecord
 from runs.cases import CaseSpec
@@ -31,7 +34,8 @@ class Survey:
 
     rows: Counter[str] = field(default_factory=Counter)
     variants: dict[str, dict[str, int]] = field(default_factory=dict)
-    ragged: list[str] = field(default_factory=list)
+    ragged: int = 0
+    first_ragged: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -57,7 +61,9 @@ def survey_of(table: Table, mapping: ColumnMapping) -> Survey:
         if mapping.one("variant"):
             variants.setdefault(cell_text(row, mapping.one("variant")) or "–", len(variants))
         if row.ragged:
-            survey.ragged.append(row.place)
+            survey.ragged += 1
+            if survey.ragged <= PLACES_NAMED:
+                survey.first_ragged.append(row.place)
         if len(survey.rows) > MOST_RUNS:
             raise ImportProblem(f"The run column has more than {MOST_RUNS} different values; is it a run?")
         if len(variants) > MOST_VARIANTS:
@@ -78,9 +84,9 @@ class TableRun:
         self.warnings: list[str] = []
         self.specs: dict[str, EvaluatorSpec] = {}
         if survey.ragged:
-            named = ", ".join(survey.ragged[:PLACES_NAMED]) + (", …" if len(survey.ragged) > PLACES_NAMED else "")
+            named = ", ".join(survey.first_ragged) + (", …" if survey.ragged > PLACES_NAMED else "")
             one, many = "row is longer or shorter", "rows are longer or shorter"
-            self.warnings.append(f"{counted(len(survey.ragged), one, many)} than the header ({named}).")
+            self.warnings.append(f"{counted(survey.ragged, one, many)} than the header ({named}).")
         stem = Path(filename).stem or "table"
         only = next(iter(survey.variants[run]), "") if not self.variants else ""
         self.description = RunDescription(
@@ -105,39 +111,30 @@ class TableRun:
         return self._long(rows) if self.mapping.layout == LONG else self._wide(rows)
 
     def _wide(self, rows: Iterable[Row]) -> Iterator[ResultRecord]:
-        seen: Counter[tuple[str, int | None]] = Counter()
-        repeated = 0
         for row in rows:
             record = self.record(row)
-            key = (record.case.external_id, record.variant)  # type: ignore[union-attr]
-            seen[key] += 1
             if not self.mapping.one("repetition"):
-                record.repetition = seen[key]
-                repeated += seen[key] > 1
+                record.repetition = NEXT
             record.evaluations = [
                 judgement
                 for evaluator, group in self.mapping.groups().items()
                 for judgement in self.judged(row, evaluator, group)
             ] + self.ratings(row)
             yield record
-        if repeated:
-            one = "row repeats the case of an earlier one, and is a repetition of it."
-            many = "rows repeat the case of an earlier one, and are repetitions of it."
-            self.warnings.append(counted(repeated, one, many))
 
     def _long(self, rows: Iterable[Row]) -> Iterator[ResultRecord]:
         """Rows of one result may be anywhere in the file, so they are gathered first."""
-        gathered: dict[tuple[str, int | None, int], ResultRecord] = {}
         group = self.mapping.groups().get("", {})
         lone = next(iter(group.values()), "score")
-        for row in rows:
-            record = self.record(row)
-            key = (record.case.external_id, record.variant, record.repetition)  # type: ignore[union-attr]
-            known = gathered.setdefault(key, record)
-            fill_up(known, record)
-            evaluator = cell_text(row, self.mapping.one("evaluator")) or self.evaluator_of(lone)
-            known.evaluations += [*self.judged(row, evaluator, group), *self.ratings(row)]
-        yield from gathered.values()
+        for cells in gathered((digest_of(identity_of(self.record(row))), astuple(row)) for row in rows):
+            together = [Row(*of_row) for of_row in cells]
+            known, *more = map(self.record, together)
+            for record in more:
+                fill_up(known, record)
+            for row in together:
+                evaluator = cell_text(row, self.mapping.one("evaluator")) or self.evaluator_of(lone)
+                known.evaluations += [*self.judged(row, evaluator, group), *self.ratings(row)]
+            yield known
 
     def evaluator_of(self, column: str) -> str:
         return self.mapping.columns[column].evaluator if column in self.mapping.columns else column

@@ -21,7 +21,7 @@ from evalhub.importers.description import (
 )
 from evalhub.importers.inspect_metrics import checks_of_scores
 from evalhub.importers.inspect_samples import SampleReader
-from evalhub.importers.jsonreading import parse_json, read_json_file
+from evalhub.importers.jsonreading import LongList, parse_json
 from evalhub.importers.problems import ImportProblem
 from evalhub.importers.redacting import redacted
 from evalhub.importers.zipreading import Archive, open_archive
@@ -94,12 +94,9 @@ def open_inspect_zip(path: Path, filename: str = "", sha256: str = "") -> Iterat
 
 @contextmanager
 def open_inspect_json(path: Path, filename: str = "", sha256: str = "") -> Iterator[InspectLog]:
-    log = read_json_file(path)
-    samples = as_list(log.pop("samples", None))
-    total = len(samples)
-    samples.reverse()  # each is let go as soon as it is read
-    numbered = ((f"Sample {n:,}", samples.pop()) for n in range(1, total + 1))
-    yield InspectLog(log, numbered, total)
+    samples = LongList(path, ("samples",), noun="Sample")
+    numbered = ((samples.place(n), samples[n]) for n in range(len(samples)))
+    yield InspectLog(samples.around, numbered, len(samples))
 
 
 def read_header(archive: Archive) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from evalhub.importers.description import Check, Imported, Judged, as_dict, as_list, number, text
@@ -26,10 +29,10 @@ def checks_of_scores(header: dict[str, Any], imported: Imported) -> list[Check]:
         reduce = reducer_named(reducer or "mean")
         if evaluator is None or reduce is None:
             continue
-        reduced = reduced_scores(imported.evaluators[evaluator], reduce)
-        scored = [value for value in reduced if not math.isnan(value)]
+        reduced = array("d", reduced_scores(imported.judged(evaluator), reduce))  # 8 bytes a case
+        scored = sum(not math.isnan(value) for value in reduced)
         how = f" ({reducer})" if reducer else ""
-        for key, count in (("scored_samples", len(scored)), ("unscored_samples", len(reduced) - len(scored))):
+        for key, count in (("scored_samples", scored), ("unscored_samples", len(reduced) - scored)):
             declared = number(score.get(key))
             if declared is not None:
                 checks.append(Check(f"{evaluator} {key.split('_')[0]}{how}", declared, count))
@@ -38,7 +41,8 @@ def checks_of_scores(header: dict[str, Any], imported: Imported) -> list[Check]:
             plain = name.rsplit("/", 1)[-1]
             if plain in MEANS and declared is not None and scored:
                 first = headline == (score.get("scorer"), score.get("name"), name, score.get("reducer"))
-                checks.append(Check(f"{evaluator} {plain}{how}", declared, statistics.fmean(scored), headline=first))
+                mean = statistics.fmean(value for value in reduced if not math.isnan(value))
+                checks.append(Check(f"{evaluator} {plain}{how}", declared, mean, headline=first))
     return checks
 
 
@@ -59,16 +63,12 @@ def evaluator_of(score: dict[str, Any], imported: Imported) -> str | None:
     return next((known for known in (f"{scorer}.{name}", name, scorer) if known in imported.evaluators), None)
 
 
-def reduced_scores(judged: list[Judged], reduce: Reduce) -> list[float]:
+def reduced_scores(judged: Iterable[Judged], reduce: Reduce) -> Iterator[float]:
     """One number a case; NaN where no epoch of it has a score."""
-    by_case: dict[object, list[Judged]] = defaultdict(list)
-    for one in judged:
-        by_case[one.case].append(one)
-    reduced = []
-    for epochs in by_case.values():
-        values = [one.value for one in sorted(epochs, key=lambda one: one.repetition) if one.value is not None]
-        reduced.append(reduce(values) if values else math.nan)
-    return reduced
+    for _, epochs in groupby(judged, key=attrgetter("case")):
+        in_order = sorted(epochs, key=attrgetter("repetition"))
+        values = [one.value for one in in_order if one.value is not None]
+        yield reduce(values) if values else math.nan
 
 
 def reducer_named(name: str) -> Reduce | None:

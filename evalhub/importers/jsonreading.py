@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import re
+from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
@@ -16,6 +17,7 @@ from evalhub.importers.problems import ImportProblem, Limits, megabytes
 BOM = b"\xef\xbb\xbf"
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]:,]', re.DOTALL)
 TOO_DEEP = "is nested too deeply"
+DEEPEST = 1000  # more than any reader takes, and few enough to keep count of
 
 
 def parse_json(data: bytes | str, place: str) -> Any:
@@ -41,14 +43,6 @@ def decode(data: bytes, place: str) -> str:
 def where(error: json.JSONDecodeError, data: bytes | str) -> str:
     cut = " (the end: the file seems cut off)" if error.pos >= len(data.rstrip()) - 1 else ""
     return f"line {error.lineno:,}, column {error.colno:,}{cut}"
-
-
-def read_json_file(path: Path, limits: Limits | None = None) -> Any:
-    """A whole file at once."""
-    limits = limits or Limits.current()
-    if path.stat().st_size > limits.file_bytes:
-        raise ImportProblem(f"The file is larger than {megabytes(limits.file_bytes)}.")
-    return parse_json(path.read_bytes(), "The file")
 
 
 def read_json_lines(path: Path, limits: Limits | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -85,6 +79,8 @@ def keys_of(buffer: mmap.mmap | bytes, depth: int = 2) -> Iterator[tuple[str, ..
             path.append("[]" if token == b"[" else "")
             if len(path) == 1 and token == b"[":
                 yield ("[]",)
+            elif len(path) > DEEPEST:
+                raise ImportProblem(TOO_DEEP, place="The file")
         elif token in (b"}", b"]"):
             if path:
                 path.pop()
@@ -96,15 +92,44 @@ def keys_of(buffer: mmap.mmap | bytes, depth: int = 2) -> Iterator[tuple[str, ..
         last = token if token[:1] == b'"' else None
 
 
+class LongList:
+    """The first list at one of ``at`` in a JSON file: its elements one by one, and what is ``around`` it at once.
+
+    A file without such a list is all around it.
+    """
+
+    def __init__(self, path: Path, *at: tuple[str, ...], noun: str) -> None:
+        self.buffer, self.noun, self.limits = mapped(path), noun, Limits.current()
+        self.starts, self.ends = array("Q"), array("Q")  # 16 bytes an element
+        with suppress(NoSuchList):
+            for start, end in _element_spans(self.buffer, *at, noun=noun):
+                self.starts.append(start)
+                self.ends.append(end)
+        around = self.buffer[: self.starts[0]] + self.buffer[self.ends[-1] :] if self.starts else self.buffer[:]
+        self.around = parse_json(around, "The file")
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def place(self, index: int) -> str:
+        return f"{self.noun} {index + 1:,}"
+
+    def __getitem__(self, index: int) -> Any:
+        return _element(self.buffer, self.starts[index], self.ends[index], self.place(index), self.limits)
+
+
 def elements_of(path: Path, at: tuple[str, ...], limits: Limits | None = None) -> Iterator[tuple[int, Any]]:
     """(number, value) of every element of the list at ``at`` in a JSON file, one after the other."""
     limits = limits or Limits.current()
     buffer = mapped(path)
     for number, (start, end) in enumerate(_element_spans(buffer, at), 1):
-        place = f"Element {number:,}"
-        if end - start > limits.record_bytes:
-            raise ImportProblem(f"is longer than {megabytes(limits.record_bytes)}", place=place)
-        yield number, parse_json(buffer[start:end].strip(), place)
+        yield number, _element(buffer, start, end, f"Element {number:,}", limits)
+
+
+def _element(buffer: mmap.mmap | bytes, start: int, end: int, place: str, limits: Limits) -> Any:
+    if end - start > limits.record_bytes:
+        raise ImportProblem(f"is longer than {megabytes(limits.record_bytes)}", place=place)
+    return parse_json(buffer[start:end].strip(), place)
 
 
 def count_elements(path: Path, at: tuple[str, ...], most: int = 1000) -> int:
@@ -116,17 +141,25 @@ def count_elements(path: Path, at: tuple[str, ...], most: int = 1000) -> int:
     return count
 
 
-def _element_spans(buffer: mmap.mmap | bytes, at: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+class NoSuchList(ImportProblem):
+    """Not where it was looked for."""
+
+
+def _element_spans(buffer: mmap.mmap | bytes, *at: tuple[str, ...], noun: str = "Element") -> Iterator[tuple[int, int]]:
     keys: list[str] = []
     last: bytes | None = None
-    inside = len(at) + 1  # the depth of the list's elements
+    deepest = max(map(len, at)) + 1
+    inside = 0  # the depth of the list's elements
+    number = 1
     start = None
     for match in TOKEN.finditer(buffer):
         token = match.group()
         if token in (b"{", b"["):
             keys.append("[]" if token == b"[" else "")
-            if len(keys) == inside and token == b"[" and tuple(keys[:-1]) == at:
-                start = match.end()
+            if start is None and token == b"[" and len(keys) <= deepest and tuple(keys[:-1]) in at:
+                start, inside = match.end(), len(keys)
+            elif len(keys) > DEEPEST:
+                raise ImportProblem(TOO_DEEP, place=f"{noun} {number:,}")
         elif token in (b"}", b"]"):
             if len(keys) == inside and start is not None:
                 if buffer[start : match.start()].strip():
@@ -137,7 +170,10 @@ def _element_spans(buffer: mmap.mmap | bytes, at: tuple[str, ...]) -> Iterator[t
         elif token == b"," and start is not None and len(keys) == inside:
             yield start, match.start()
             start = match.end()
+            number += 1
         elif token == b":" and last is not None and keys and keys[-1] != "[]":
             keys[-1] = last[1:-1].decode("utf-8", "replace")
         last = token if token[:1] == b'"' else None
-    raise ImportProblem("The file is cut off: its list does not end.")
+    if start is None:
+        raise NoSuchList("The file is cut off, or holds no list where one is expected.")
+    raise ImportProblem(f"The file is cut off in {noun.lower()} {number:,}: its list does not end.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,20 @@ from evalhub.importers.description import (
     number,
     text,
 )
-from evalhub.importers.jsonreading import read_json_file, read_json_lines
+from evalhub.importers.jsonreading import LongList, read_json_lines
 from evalhub.importers.problems import ImportProblem
 from evalhub.importers.promptfoo_rows import OVERALL, RowReader, label_of, provider_of
 from evalhub.importers.redacting import redacted
+from evalhub.importers.repeating import NEXT
 from results.records import ResultRecord
 
+PLACES_OF_ROWS = (
+    ("results", "results"),
+    ("results",),
+    ("data", "results", "results"),
+    ("data", "results"),
+)
+MOST_COLUMNS = 10_000
 NOT_SETTINGS = ("tests", "env", "outputPath", "sharing", "scenarios")
 
 
@@ -34,7 +43,7 @@ NOT_SETTINGS = ("tests", "env", "outputPath", "sharing", "scenarios")
 class PromptfooFile:
     """What all shapes have in common. ``rows`` are read twice; ``prompts``: promptfoo's columns, prompt x provider."""
 
-    rows: Iterable[dict[str, Any]] = ()
+    rows: Rows | Lines
     prompts: list[dict[str, Any]] = field(default_factory=list)
     stats: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
@@ -43,19 +52,18 @@ class PromptfooFile:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def unfold(data: Any) -> PromptfooFile:
+def unfold(path: Path) -> PromptfooFile:
     """The file's content whichever shape it has: exports, shared ones, evaluation objects, and those before 2024."""
-    outer = as_dict(data)
+    rows = LongList(path, *PLACES_OF_ROWS, noun="Result")
+    outer = as_dict(rows.around)
     if isinstance(outer.get("data"), dict) and "results" in outer["data"]:
         outer = outer["data"]
-    inner = outer.get("results")
-    results = as_dict(inner)
+    results = as_dict(outer.get("results"))
     head = as_dict(as_dict(results.get("table") or outer.get("table")).get("head"))
-    rows = inner if isinstance(inner, list) else as_list(results.get("results"))
     prompts = as_list(results.get("prompts") or outer.get("prompts") or head.get("prompts"))
     metadata = as_dict(outer.get("metadata"))
     return PromptfooFile(
-        rows=[checked(row, n) for n, row in enumerate(rows, 1)],
+        rows=Rows(rows),
         prompts=[prompt if isinstance(prompt, dict) else {"label": text(prompt)} for prompt in prompts],
         stats=as_dict(results.get("stats") or outer.get("stats")),
         config=as_dict(outer.get("config")),
@@ -65,10 +73,36 @@ def unfold(data: Any) -> PromptfooFile:
     )
 
 
-def checked(row: Any, position: int) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise ImportProblem("is not an object", place=f"Result {position:,}")
-    return row
+class Rows:
+    """The rows of a JSON file, each time from the file."""
+
+    def __init__(self, rows: LongList) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self.row, range(len(self.rows)))
+
+    def row(self, index: int) -> dict[str, Any]:
+        row = self.rows[index]
+        if not isinstance(row, dict):
+            raise ImportProblem("is not an object", place=self.rows.place(index))
+        return row
+
+    def in_order(self, places: Sequence[float]) -> Iterator[dict[str, Any]]:
+        return map(self.row, sorted(range(len(self.rows)), key=places.__getitem__))
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The rows of a JSONL file, each time from the file and as they come."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (row for _, row in read_json_lines(self.path))
+
+    def in_order(self, places: Sequence[float]) -> Iterator[dict[str, Any]]:
+        return iter(self)
 
 
 class PromptfooEval:
@@ -86,24 +120,10 @@ class PromptfooEval:
 
     def records(self) -> Iterator[ResultRecord]:
         reader = RowReader(single=len(self.columns) < 2)
-        seen: Counter[tuple[str, int]] = Counter()
-        for row in self.in_order():
-            column = self.columns.of(row)
-            record = reader.record(row, column)
-            identity = (record.case.external_id, column)  # type: ignore[union-attr]
-            seen[identity] += 1
-            record.repetition = seen[identity]  # `repeat: 3` makes three tests of one
+        for row in self.file.rows.in_order(self.columns.places):
+            record = reader.record(row, self.columns.of(row))
+            record.repetition = NEXT  # `repeat: 3` makes three tests of one
             yield record
-
-    def in_order(self) -> Iterable[dict[str, Any]]:
-        def key(indexed: tuple[int, dict[str, Any]]) -> tuple[float, float, int]:
-            position, row = indexed
-            test, column = number(row.get("testIdx")), number(row.get("promptIdx"))
-            return (position if test is None else test, column or 0, position)
-
-        if not isinstance(self.file.rows, list):
-            return self.file.rows  # a stream stays one
-        return [row for _, row in sorted(enumerate(self.file.rows), key=key)]
 
     def checks(self, imported: Imported) -> list[Check]:
         if not self.columns.rows:
@@ -125,7 +145,9 @@ class PromptfooEval:
 
     def _checks_of_columns(self, imported: Imported) -> list[Check]:
         checks = []
-        scores = imported.evaluators.get(OVERALL, [])
+        scores: dict[int | None, float] = defaultdict(float)
+        for one in imported.judged(OVERALL):
+            scores[one.variant] += one.value or 0
         for column, prompt in enumerate(self.file.prompts):
             metrics = as_dict(prompt.get("metrics"))
             position = None if self.description.variants == [] else column
@@ -137,8 +159,7 @@ class PromptfooEval:
                     checks.append(Check(f"{ours} {label}".strip(), declared, counts.get(ours, 0)))
             total = number(metrics.get("score"))
             if total is not None:
-                counted = sum(one.value for one in scores if one.variant == position and one.value is not None)
-                checks.append(Check(f"sum of scores {label}".strip(), total, counted))
+                checks.append(Check(f"sum of scores {label}".strip(), total, scores[position]))
         return checks
 
 
@@ -146,25 +167,32 @@ class Columns:
     """promptfoo's columns, and which one a row belongs to; old rows do not say, but name prompt and provider."""
 
     def __init__(self, file: PromptfooFile) -> None:
-        self.rows = 0
+        self.places = array("d")  # of the rows, by test and column: 8 bytes a row
         self.providers: dict[str, None] = {}
         listed = [(text(p.get("label") or p.get("raw")), text(p.get("provider"))) for p in file.prompts]
         found: dict[int, tuple[str, str]] = {}
         for row in file.rows:
-            self.rows += 1
             self.providers.setdefault(provider_of(row))
             said, key = number(row.get("promptIdx")), keys_of(row)[0]
+            test = number(row.get("testIdx"))
+            self.places.append((len(self.places) if test is None else test) * MOST_COLUMNS + (said or 0))
             if said is not None:
                 found.setdefault(int(said), key)
             elif key not in found.values():
                 found[len(found)] = key
         # from the file's own list, else in the order in which the rows bring them
-        keys = listed or [found.get(position, ("", "")) for position in range(min(max(found, default=-1), 9999) + 1)]
+        keys = listed or [
+            found.get(position, ("", "")) for position in range(min(max(found, default=-1) + 1, MOST_COLUMNS))
+        ]
         self.labels = [" · ".join(filter(None, [provider, label])) or "–" for label, provider in keys]
         self.known = {key: position for position, key in reversed(list(enumerate(keys)))}
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def rows(self) -> int:
+        return len(self.places)
 
     def of(self, row: dict[str, Any]) -> int:
         said = number(row.get("promptIdx"))
@@ -216,6 +244,7 @@ def describe(file: PromptfooFile, columns: Columns, *, filename: str, sha256: st
         if len(columns) > 1
         else [],
         held=columns.rows,
+        repeats=True,
         declared={
             "stats": file.stats,
             "prompts": [{key: prompt.get(key) for key in ("label", "provider", "metrics")} for prompt in file.prompts],
@@ -226,20 +255,10 @@ def describe(file: PromptfooFile, columns: Columns, *, filename: str, sha256: st
 
 @contextmanager
 def open_promptfoo(path: Path, filename: str, sha256: str) -> Iterator[PromptfooEval]:
-    yield PromptfooEval(unfold(read_json_file(path)), filename=filename, sha256=sha256)
+    yield PromptfooEval(unfold(path), filename=filename, sha256=sha256)
 
 
 @contextmanager
 def open_promptfoo_lines(path: Path, filename: str, sha256: str) -> Iterator[PromptfooEval]:
     """Rows without a header: everything about the run is told by them."""
     yield PromptfooEval(PromptfooFile(rows=Lines(path)), filename=filename, sha256=sha256)
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """The rows of a JSONL file, each time from the file."""
-
-    path: Path
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (row for _, row in read_json_lines(self.path))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
-from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from evalhub.importers.description import Check, Imported, Judged, counted
 from results.models import Evaluation, TestResult
@@ -95,28 +96,34 @@ def count_imported(run: TestRun) -> Imported:
         errors=int(total["error"]),
         tokens=run.total_tokens,
         cost=run.total_cost,
-        evaluators=judged_of(run),
+        evaluators=list(counting(run).values_list("evaluator__name", flat=True).distinct()),
+        judged=partial(judged_by, run),
         by_variant=by_variant,
     )
 
 
-def judged_of(run: TestRun) -> dict[str, list[Judged]]:
-    """By evaluator: what counts of each result, the newest word of a person before the machine's."""
-    found: dict[str, dict[UUID, Judged]] = defaultdict(dict)
-    rows = Evaluation.objects.filter(
-        run=run, evaluator__isnull=False, turn__isnull=True, is_current=True, result__deleted_at__isnull=True
-    ).order_by("source", "-created_at")  # human before machine
-    columns = (
-        "evaluator__name",
-        "result_id",
-        "result__case_id",
-        "result__repetition",
-        "result__variant__position",
-        "value",
+def judged_by(run: TestRun, evaluator: str) -> Iterator[Judged]:
+    """What counts of each result: people's newest word, else the machine's. A case's results follow each other."""
+    rows = (
+        counting(run)
+        .filter(evaluator__name=evaluator)
+        .order_by(
+            "result__case_id",
+            "result_id",
+            "source",
+            "-created_at",  # human before machine
+        )
     )
-    for name, result_id, case_id, repetition, variant, value in rows.values_list(*columns).iterator(2000):
-        found[name].setdefault(result_id, Judged(case_id or result_id, repetition, variant, value))
-    return {name: list(judged.values()) for name, judged in found.items()}
+    columns = ("result_id", "result__case_id", "result__repetition", "result__variant__position", "value")
+    first_of_each = rows.distinct("result__case_id", "result_id").values_list(*columns)
+    for result_id, case_id, repetition, variant, value in first_of_each.iterator(500):
+        yield Judged(case_id or result_id, repetition, variant, value)
+
+
+def counting(run: TestRun) -> QuerySet[Evaluation]:
+    return Evaluation.objects.filter(
+        run=run, evaluator__isnull=False, turn__isnull=True, is_current=True, result__deleted_at__isnull=True
+    )
 
 
 def _count(count: int, noun: str) -> str:

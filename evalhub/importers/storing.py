@@ -14,10 +14,10 @@ from evalhub.database.storable import storable
 from evalhub.importers.cleaning import Cleaner
 from evalhub.importers.description import RunReader, counted, digest_of
 from evalhub.importers.problems import ImportProblem
+from evalhub.importers.repeating import Repetitions
 from evalhub.importers.reporting import RunReport, count_imported, sentence, warnings_of
 from evalhub.importers.updating import (
     STAMP,
-    Earlier,
     earlier_results,
     identity_of,
     is_older,
@@ -46,6 +46,8 @@ class RunStore:
         self.reader, self.project, self.by = reader, project, by
         self.sha256, self.filename = sha256, filename
         self.cleaner = Cleaner()
+        self.repetitions = Repetitions()
+        self.replaced = False
         self.description = self.cleaner.clean(reader.description, "The run")
         self.slug = self.description.tool.split()[0].lower()
 
@@ -55,27 +57,26 @@ class RunStore:
             unchanged = self._reason_to_leave(run)
             if unchanged:
                 return RunReport(run, "unchanged", unchanged)
-        earlier = earlier_results(run) if run else {}
-        what = "updated" if run else "new"
+        updates = run is not None
         run = run or self._open()
-        records, kept = self._record(run, earlier, progress)
-        if earlier:
+        records, kept = self._record(run, progress, updates=updates)
+        if self.replaced:
             recount(run.pk, repair=True)
         self._complete(run, records)
         imported = count_imported(run)
         checks = self.reader.checks(imported)
-        warnings = [*self.reader.warnings, *self.cleaner.replaced.warnings(), *warnings_of(checks)]
+        warnings = [*self.reader.warnings, *self._repeated(), *self.cleaner.replaced.warnings(), *warnings_of(checks)]
         if kept:
             one = "result differs in the file now, and stays as it is: people work on it."
             many = "results differ in the file now, and stay as they are: people work on them."
             warnings.append(counted(kept, one, many))
         message = sentence(imported, checks, self.description.words)
-        if what == "updated":
+        if updates:
             message = f"Run #{run.number} brought up to date: {message}"
         run.declared = storable({**self.description.declared, "checks": [check.as_json() for check in checks]})
         run.warnings = storable(warnings)
         run.save(update_fields=["declared", "warnings", "updated_at"])
-        return RunReport(run, what, f"{message}.", checks, run.warnings)
+        return RunReport(run, "updated" if updates else "new", f"{message}.", checks, run.warnings)
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
@@ -188,10 +189,12 @@ class RunStore:
 
     # --- its results --------------------------------------------------------------------------------------------------
 
-    def _record(self, run: TestRun, earlier: dict[Any, Earlier], progress: Progress) -> tuple[int, int]:
+    def _record(self, run: TestRun, progress: Progress, *, updates: bool) -> tuple[int, int]:
         """(records in the file, changed ones that stay because people work on them)."""
         done = kept = 0
         for batch in batched(self._records(), BATCH):
+            self.repetitions.number(batch)
+            earlier = earlier_results(run, batch) if updates else {}
             changed = []
             for record in batch:
                 before = earlier.get(identity_of(record))
@@ -202,6 +205,7 @@ class RunStore:
                         changed.append(before)
             if changed:
                 let_go(changed)
+                self.replaced = True
             try:
                 record_results(run, batch, via=TestRun.Via.IMPORT)
             except RecordingError as error:
@@ -216,6 +220,13 @@ class RunStore:
             assert isinstance(record.case, CaseSpec)
             record.case.external_id = self._external_id("case", self.project.pk, record.case.external_id)
             yield stamp(record)
+
+    def _repeated(self) -> list[str]:
+        if not self.repetitions.repeated or self.description.repeats:
+            return []
+        one = "row repeats the case of an earlier one, and is a repetition of it."
+        many = "rows repeat the case of an earlier one, and are repetitions of it."
+        return [counted(self.repetitions.repeated, one, many)]
 
 
 def status_of(run: TestRun) -> str:

@@ -181,10 +181,12 @@ def encoding_of(path: Path) -> str:
 
 
 def _decodes(path: Path, encoding: str) -> bool:
-    try:
-        path.read_bytes().decode(encoding)
-    except UnicodeDecodeError:
-        return False
+    with path.open(encoding=encoding, newline="") as file:
+        try:
+            while file.read(1024 * 1024):
+                pass
+        except UnicodeDecodeError:
+            return False
     return True
 
 

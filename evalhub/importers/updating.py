@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from results.reading import OWN
 from results.records import Judgement, ResultRecord
 from runs.cases import CaseSpec
 from runs.evaluators import EvaluatorSpec
-from runs.models import Comment, TestRun
+from runs.models import Case, Comment, TestRun
 
 STAMP = f"{OWN}digest"
 MEMORY = f"{OWN}import"
@@ -42,24 +43,30 @@ def identity_of(record: ResultRecord) -> Identity:
     return record.case.external_id, record.variant, record.repetition
 
 
-def earlier_results(run: TestRun) -> dict[Identity, Earlier]:
-    """What an earlier import left, and whether people worked on it since."""
-    results = TestResult.objects.filter(run=run, deleted_at__isnull=True)
+def earlier_results(run: TestRun, records: Sequence[ResultRecord]) -> dict[Identity, Earlier]:
+    """What an earlier import left of the cases of these records, and whether people worked on it since.
+
+    ``run`` as it was before this import: what came in since is not earlier.
+    """
+    names = {identity_of(record)[0] for record in records}
+    cases = Case.objects.filter(organization_id=run.organization_id, external_id__among=list(names))
+    columns = ("pk", "case__external_id", "variant__position", "repetition", f"attributes__{STAMP}")
+    results = TestResult.objects.filter(
+        run=run, case__in=cases, position__lte=run.last_position, deleted_at__isnull=True
+    ).values_list(*columns)
+    ids = [pk for pk, *_ in results]
     touched: set[UUID] = set()
     for rows in (
-        Review.objects.filter(result__run=run),
-        ReviewAssignment.objects.filter(result__run=run),
-        Evaluation.objects.filter(run=run, source=Evaluation.Source.HUMAN).exclude(via=TestRun.Via.IMPORT),
+        Review.objects.filter(result__among=ids),
+        ReviewAssignment.objects.filter(result__among=ids),
+        Evaluation.objects.filter(result__among=ids, source=Evaluation.Source.HUMAN).exclude(via=TestRun.Via.IMPORT),
     ):
         touched.update(rows.values_list("result_id", flat=True))
-    comments = Comment.objects.filter(
-        organization_id=run.organization_id, entity_type="result", entity_id__in=results.values("pk")
-    )
+    comments = Comment.objects.filter(organization_id=run.organization_id, entity_type="result", entity_id__among=ids)
     touched.update(comments.values_list("entity_id", flat=True))
-    columns = ("pk", "case__external_id", "variant__position", "repetition", f"attributes__{STAMP}")
     return {
         (case_id, position, repetition): Earlier(pk, digest or "", pk in touched)
-        for pk, case_id, position, repetition, digest in results.values_list(*columns)
+        for pk, case_id, position, repetition, digest in results
     }
 
 

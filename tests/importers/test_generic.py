@@ -1,6 +1,7 @@
 """Tables of any origin: the pitfalls of CSV, and what columns can mean."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -147,7 +148,7 @@ def test_a_broken_jsonl_line_is_named(tmp_path):
 def test_a_cut_off_json_list_is_named(tmp_path):
     path = write_text(tmp_path, '[{"input": "a", "output": "b"}, {"input": "c", "outp')
 
-    assert problem_with(path, SIMPLE) == "The file is cut off: its list does not end."
+    assert problem_with(path, SIMPLE) == "The file is cut off in element 2: its list does not end."
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -164,6 +165,20 @@ def test_rows_of_one_case_are_its_repetitions(tmp_path):
         ("2", 1, "z"),
     ]
     assert one.warnings == ["1 row repeats the case of an earlier one, and is a repetition of it."]
+
+
+def test_repetitions_of_a_case_lie_anywhere_and_count_by_variant_and_run(tmp_path):
+    case_ids = [str(n) for n in range(250)]  # more than are recorded at once
+    rows = [f"{run},{model},{n},{turn}" for turn in "xy" for run in "AB" for n in case_ids for model in "pq"]
+    columns = mapping(run="run", model="variant", id="case", output="output")
+
+    path = write_text(tmp_path, "run,model,id,output\n" + "\n".join(rows))
+    report = import_file(path, make_project(), by=None, filename="t.csv", mapping=columns)
+
+    for one in report.runs:
+        numbered = TestResult.objects.filter(run=one.run).values_list("variant__label", "output__output", "repetition")
+        assert Counter(numbered) == {(model, turn, n): 250 for model in "pq" for n, turn in enumerate("xy", 1)}
+        assert one.warnings == ["500 rows repeat the case of an earlier one, and are repetitions of it."]
 
 
 def test_numbers_written_as_text_are_numbers(tmp_path):
@@ -359,6 +374,22 @@ def test_one_row_a_judgement_makes_one_result_of_several_rows(tmp_path):
         ("1", "tone", "human", "bob", "scored", 0.25, None, None),
         ("2", "tone", "human", "ann", "scored", 1.0, None, None),
     ]
+
+
+def test_rows_of_one_result_may_be_far_apart_and_in_several_runs(tmp_path):
+    rows = [f"{run},{n},that,{metric},{n % 2}" for metric in ("tone", "facts") for run in "AB" for n in range(250)]
+    columns = mapping("long", run="run", id="case", output="output", metric="evaluator", score="score")
+
+    path = write_text(tmp_path, "run,id,output,metric,score\n" + "\n".join(rows))
+    report = import_file(path, make_project(), by=None, filename="t.csv", mapping=columns)
+
+    for one in report.runs:
+        assert list(TestResult.objects.filter(run=one.run).order_by("position").values_list("name", flat=True)) == [
+            str(n) for n in range(250)
+        ]
+        assert Counter(Evaluation.objects.filter(run=one.run).values_list("evaluator__name", "value")) == {
+            (metric, value): 125 for metric in ("tone", "facts") for value in (0.0, 1.0)
+        }
 
 
 def test_annotations_of_ragas_are_people_s_verdicts_on_a_judge_s_output(tmp_path):

@@ -83,6 +83,26 @@ def test_results_that_a_later_state_tells_otherwise_are_replaced(tmp_path):
     assert recount(later.run.pk, repair=False) == []
 
 
+def test_a_later_state_of_repeated_tests_finds_each_repetition_again(tmp_path):
+    project = make_project()
+    rows = [make_row(n, variables={"name": "Ann"}, response={"output": str(n)}) for n in range(450)]
+    first = bring_in(write_json(tmp_path, make_export(rows)), project)
+    kept = set(TestResult.objects.filter(run=first.run).exclude(repetition__in=(2, 401)).values_list("pk", flat=True))
+    for n in (1, 400):
+        rows[n] = make_row(n, variables={"name": "Ann"}, response={"output": "new"})
+
+    later = bring_in(write_json(tmp_path, make_export([*rows, make_row(450, variables={"name": "Ann"})])), project)
+
+    results = TestResult.objects.filter(run=later.run, deleted_at__isnull=True)
+    assert list(results.order_by("repetition").values_list("repetition", flat=True)) == list(range(1, 452))
+    assert list(results.exclude(pk__in=kept).order_by("repetition").values_list("repetition", "output__output")) == [
+        (2, "new"),
+        (401, "new"),
+        (451, "Hello"),
+    ]
+    assert recount(later.run.pk, repair=False) == []
+
+
 def test_results_that_people_work_on_are_not_replaced(tmp_path):
     project = make_project()
     wrong = make_row(0, success=False, components=[make_component("contains", 0)])
@@ -152,7 +172,7 @@ def broken_files(folder):
     half.write_text(half.read_text()[:-500])
     return {
         "cut.eval": (cut, "The zip file is cut off: its directory, which is at its end, is missing."),
-        "half.json": (half, "The file is not valid JSON at line 1, column"),
+        "half.json": (half, "The file is cut off in sample 300: its list does not end."),
         "no_id.eval": (
             write_log_of(folder, [*good, {"input": "?"}], "no_id.json"),
             "Sample 301 is not a sample (it has no id)",
