@@ -41,7 +41,8 @@ from results.summary import (
 )
 from results.views_result import drawer_of
 from runs.current import ask_about_current_project
-from runs.models import Endpoint, Evaluator, Import, Shard, TestRun, TestSet, Variant
+from runs.models import Endpoint, Evaluator, Import, SavedView, Shard, TestRun, TestSet, Variant
+from runs.saved_views import MOST_VIEWS, views_for
 
 TABS: Final = (("", "Results"), ("summary", "Summary"), ("reviews", "Reviews"), ("configuration", "Configuration"))
 MOST_MARKS: Final = 12  # that find room in a row
@@ -615,6 +616,8 @@ def result_list(request: MemberRequest) -> HttpResponse:
         "filters_url": f"{reverse('results:result-filters')}?{list_query(request.GET).urlencode()}",
         "counted": counted(total, None, found),
         "nothing_text": nothing_found(found, len(chips)),
+        "nothing_here": not page.rows and not chips,
+        "views": views_for(request.actor, SavedView.Page.RESULTS)[:MOST_VIEWS],
         "has_variants": any(row["variant_id"] for row in page.rows),
         "has_repetitions": any(row["repetition"] > 1 for row in page.rows),
         "may_assign": request.actor.may("assign"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from django.db import transaction
@@ -12,6 +13,7 @@ from evalhub.accounts.actor import Actor
 from evalhub.audit.models import record_event
 from runs.models import SavedView
 
+MOST_VIEWS: Final = 50  # in the menu of a list
 # What says where in the list one is, not what is in it.
 PLACES = frozenset({"after", "before", "cursor", "result", "drawer", "view", "page"})
 

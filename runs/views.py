@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -23,6 +23,7 @@ from runs.current import ask_about_current_project
 from runs.filters import IN_PROGRESS, REVIEWS, RunFilter
 from runs.listing import count_by_status, rates_until, read_runs
 from runs.models import Project, SavedView, TestRun
+from runs.saved_views import MOST_VIEWS, views_for
 from runs.views_setup import find
 
 SEGMENTS: Final = (
@@ -97,7 +98,7 @@ def run_list(request: MemberRequest) -> HttpResponse:
         "chips": chips,
         "nothing_here": not page.rows and not chips and not runs_of(request).exists(),
         "active": active,
-        "views": views_of(request),
+        "views": views_for(request.actor, SavedView.Page.RUNS)[:MOST_VIEWS],
         **addresses_of(request),
         "counted": counted(total),
         "keys_template": "runs/_keys.html",
@@ -282,14 +283,6 @@ def segments(query: QueryDict, counts: Mapping[str, int]) -> list[Link]:
         current = chosen == [status] if status else not chosen
         links.append(Link(label, f"?{rest.urlencode()}", current, counts.get(status or "all", 0)))
     return links
-
-
-def views_of(request: MemberRequest) -> list[SavedView]:
-    """One's own saved views of this page, and the shared ones."""
-    mine = Q(user=request.user) | Q(shared=True)
-    return list(
-        SavedView.objects.visible_to(request.actor).filter(mine, page=SavedView.Page.RUNS).order_by("name")[:50]
-    )
 
 
 # --- the selection ----------------------------------------------------------------------------------------------------

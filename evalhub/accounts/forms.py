@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import SetPasswordForm
+from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
 from django.utils import timezone
 
 from evalhub.accounts.invitations import DAYS
@@ -84,7 +84,32 @@ class InvitationForm(forms.Form):
         return email
 
 
-class NewMemberForm(SetPasswordForm):
+class NewPasswordForm(SetPasswordForm):
+    """Django's, whose complaints stand at the field that they are about."""
+
+    error_messages = {"password_mismatch": "The two passwords differ."}
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.fields["new_password1"].help_text = "At least 10 characters; not a common one, and not your name."
+        self.fields["new_password2"].help_text = ""
+
+    def validate_password_for_user(self, user: User, password_field_name: str = "") -> None:
+        super().validate_password_for_user(user, "new_password1")
+
+
+class PasswordForm(NewPasswordForm, PasswordChangeForm):
+    """Another password, by the one who knows the old one."""
+
+    error_messages = {**NewPasswordForm.error_messages, "password_incorrect": "This is not your current password."}
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.fields["old_password"].label = "Current password"
+        self.fields["new_password2"].label = "New password again"
+
+
+class NewMemberForm(NewPasswordForm):
     """Name and password of somebody who comes by invitation."""
 
     name = forms.CharField(
@@ -95,9 +120,7 @@ class NewMemberForm(SetPasswordForm):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
         self.fields["new_password1"].label = "Password"
-        self.fields["new_password1"].help_text = "At least 10 characters; not a common one, and not your name."
         self.fields["new_password2"].label = "Password again"
-        self.fields["new_password2"].help_text = ""
 
     def clean_name(self) -> str:
         self.user.name = str(self.cleaned_data["name"])  # a password that is like it will be refused

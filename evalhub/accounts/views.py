@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.contrib.auth.forms import PasswordChangeForm
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -22,6 +21,7 @@ from evalhub.accounts.forms import (
     LoginForm,
     NewMemberForm,
     OrganizationForm,
+    PasswordForm,
     ProfileForm,
     RoleForm,
     TokenForm,
@@ -99,7 +99,7 @@ def logout(request: HttpRequest) -> HttpResponse:
 def password(request: HttpRequest) -> HttpResponse:
     """A new password ends every other session: their cookies are bound to the old one."""
     user = current_user(request)
-    form = PasswordChangeForm(user, request.POST or None)
+    form = PasswordForm(user, request.POST or None)
     status = 200
     if request.method == "POST":
         status = 422

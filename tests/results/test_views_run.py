@@ -627,7 +627,22 @@ def test_the_search_says_how_far_it_looks(lead, run):
 
 
 def test_without_results_the_list_leads_to_the_runs(lead):
-    assert "No result has arrived yet" in lead.get("/results/").content.decode()
+    text = lead.get("/results/").content.decode()
+
+    assert "No result has arrived yet" in text
+    assert '<div class="toolbar">' not in text
+
+
+def test_what_a_list_of_results_shows_is_kept_as_a_view_of_results(lead, run):
+    record(run, 0.9, 0.1)
+    lead.post("/views/new/", {"page": "results", "query": "outcome=failed", "name": "All that failed"})
+    lead.post("/views/new/", {"page": "runs", "query": "status=failed", "name": "Failed runs"})
+
+    text = lead.get("/results/?outcome=failed").content.decode()
+
+    assert [view.name for view in lead.get("/results/").context["views"]] == ["All that failed"]
+    assert 'href="/results/?outcome=failed" aria-current="true"><span class="truncate">All that failed' in text
+    assert 'href="/views/new/?page=results&amp;query=outcome%3Dfailed"' in text
 
 
 def test_results_of_all_runs_ask_the_database_equally_often(

@@ -224,6 +224,17 @@ def test_fifty_rows_weigh_little(lead, project):
     assert size < 66_000
 
 
+@pytest.mark.parametrize(("role", "ways"), [("viewer", 0), ("reviewer", 0), ("lead", 1)])
+def test_who_may_import_is_led_there_once(client, actor, role, ways):
+    login(client, actor, role)
+
+    empty = text_of(client.get(LIST))
+    make_run(make_project(actor.organization))
+    full = text_of(client.get(LIST))
+
+    assert [text.count('href="/imports/new/"') for text in (empty, full)] == [ways, ways]
+
+
 def test_saved_views_are_ones_own_and_the_shared_ones(lead, actor, project):
     make_run(project)
     other = make_user(actor.organization)
