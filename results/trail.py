@@ -10,6 +10,7 @@ from django.db import models
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import User
 from evalhub.audit.models import record_event
+from results.models import Evaluation, ReviewAssignment, TestResult
 
 By = User | Actor
 """Whoever acts: an actor where a request is behind it (the trail then names the token), else a user."""
@@ -26,5 +27,20 @@ def note(action: str, entity: models.Model, by: By | None, *, organization_id: U
         by=by if isinstance(by, Actor) else None,
         organization_id=organization_id,
         user_id=person(by).pk if by else None,
+        label=label_of(entity),
         **data,
     )
+
+
+def label_of(entity: models.Model) -> str | None:
+    """Of what has no name of its own: the result's, and whose, or what of it."""
+    if isinstance(entity, ReviewAssignment):
+        return f"{_result_of(entity)} for {entity.reviewer or 'whoever takes it'}"
+    if isinstance(entity, Evaluation):
+        turn = "whole result" if entity.turn is None else f"turn {entity.turn}"
+        return f"{_result_of(entity)}, {entity.evaluator or turn}"
+    return None
+
+
+def _result_of(entity: ReviewAssignment | Evaluation) -> TestResult:
+    return TestResult.objects.only("name", "position").get(pk=entity.result_id)

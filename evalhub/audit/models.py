@@ -46,9 +46,10 @@ def record_event(
     by: Actor | None,
     organization_id: UUID | None = None,
     user_id: UUID | None = None,
+    label: str | None = None,
     **data: Any,
 ) -> None:
-    """Add one event; ``by`` is None for what the system or a signed-out visitor does."""
+    """Add one event; ``by`` is None for what the system or a signed-out visitor does. ``label``: the entity's name."""
     event = AuditEvent(
         organization_id=by.organization_id if by else organization_id,
         user_id=by.user.pk if by else user_id,
@@ -56,7 +57,7 @@ def record_event(
         action=action,
         entity_type=(entity._meta.model_name or "") if entity else "",
         entity_id=entity.pk if entity else None,
-        entity_label=str(entity)[:200] if entity else "",
+        entity_label=(str(entity) if label is None else label)[:200] if entity else "",
         data=data,
     )
     insert_row(event)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from operator import or_
 from typing import Any, Final
 
+from django.apps import apps
 from django.db.models import Q, QuerySet
 
 from evalhub.accounts.actor import Actor
-from evalhub.accounts.models import ApiToken, User
+from evalhub.accounts.models import ApiToken, Membership, User
 from evalhub.audit.models import AuditEvent
 from evalhub.web.parts import Link
 
@@ -72,7 +75,8 @@ class Entry:
     details: list[tuple[str, str]]
 
 
-def entries(events: Iterable[AuditEvent]) -> list[Entry]:
+def entries(events: Sequence[AuditEvent]) -> list[Entry]:
+    names = names_in(events)
     return [
         Entry(
             event.at,
@@ -80,11 +84,34 @@ def entries(events: Iterable[AuditEvent]) -> list[Entry]:
             event.token,
             words_for(event.action),
             event.action in FAILURES,
-            event.entity_label,
-            details_of(event.data),
+            named(event.entity_label, names),
+            details_of(event.data, names),
         )
         for event in events
     ]
+
+
+OUR_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def names_in(events: Iterable[AuditEvent]) -> dict[str, str]:
+    """What the members and results are called whose ids stand in the events of one organisation."""
+    ids: dict[Any, set[str]] = defaultdict(set)
+    for event in events:
+        ids[event.organization_id].update(OUR_ID.findall(f"{event.entity_label} {json.dumps(event.data)}"))
+    result: Any = apps.get_model("results.TestResult")  # by name: it is in a room above
+    names = dict[str, str]()
+    for organization, found in ids.items():
+        if found:
+            members = Membership.objects.filter(organization=organization, user_id__in=found).select_related("user")
+            names |= {str(member.user_id): str(member.user) for member in members}
+            results = result.objects.filter(organization=organization, pk__in=found).only("name", "position")
+            names |= {str(one.pk): str(one) for one in results}
+    return names
+
+
+def named(text: str, names: Mapping[str, str]) -> str:
+    return OUR_ID.sub(lambda found: names.get(found[0], found[0]), text)
 
 
 def kind_links(current: str) -> list[Link]:
@@ -99,20 +126,21 @@ def words_for(action: str) -> str:
     return f"{noun.replace('_', ' ')} {verb.replace('_', ' ')}".strip().capitalize()
 
 
-def details_of(data: Any) -> list[tuple[str, str]]:
+def details_of(data: Any, names: Mapping[str, str]) -> list[tuple[str, str]]:
     """What an event holds beside who, what and when, in short."""
     if not isinstance(data, dict):
         return []
     if "before" in data and "after" in data:
         rest = {key: value for key, value in data.items() if key not in ("before", "after")}
-        data = {"change": f"{shortened(data['before'])} → {shortened(data['after'])}", **rest}
+        data = {"change": f"{shortened(data['before'], names)} → {shortened(data['after'], names)}", **rest}
     said = ((str(key), value) for key, value in data.items() if value not in (None, "", []))
-    return [(key.replace("_", " "), shortened(value)) for key, value in said]
+    return [(key.replace("_", " "), shortened(value, names)) for key, value in said]
 
 
-def shortened(value: Any, longest: int = 80) -> str:
+def shortened(value: Any, names: Mapping[str, str], longest: int = 80) -> str:
     if isinstance(value, dict):
         text = json.dumps(value, ensure_ascii=False, default=str)
     else:
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = named(text, names)
     return text if len(text) <= longest else f"{text[:longest]}…"

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from evalhub.audit.models import AuditEvent, record_event
-from tests.factories import make_organization, make_user
+from tests.factories import make_organization, make_project, make_result, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +53,21 @@ def test_what_an_event_holds_is_written_as_json_not_as_python(client, admin, acm
     ((*_, details),) = rows_of(client.get("/audit/"))
 
     assert details == "reviewers: {&quot;a&quot;: null}"
+
+
+def test_people_and_results_are_told_by_name(client, admin, acme):
+    ben, stranger = make_user(acme, name="Ben"), make_user(make_organization(), name="Stranger")
+    result = make_result(make_run(make_project(acme)), name="Refund after 30 days")
+    AuditEvent.objects.all().delete()
+    note("assignment.declined", acme, result=str(result.pk), passed_to=str(ben.pk), asked=str(stranger.pk))
+    note("round.created", acme, reviewers={str(ben.pk): 2})
+
+    details = [row[-1] for row in rows_of(client.get("/audit/"))]
+
+    assert details == [
+        "reviewers: {&quot;Ben&quot;: 2}",
+        f"asked: {stranger.pk}, result: Refund after 30 days, passed to: Ben",
+    ]
 
 
 def test_a_word_that_is_not_known_is_still_readable(client, admin, acme):

@@ -284,6 +284,25 @@ def test_the_trail_names_the_deal(run, ann):
     assert event.data == {"reviews": 2, "results": 2, "reviewers": {str(ann.pk): 2}}
 
 
+def test_the_trail_names_an_assignment_by_its_result_and_reviewer(run, ann):
+    result = make_result(run, name="Refund after 30 days")
+    asked = assign_reviewers([result], [ann], by=ann).assignments.get()
+
+    start(asked)
+    decline(asked, by=ann, reason="No")
+
+    events = AuditEvent.objects.filter(action__startswith="assignment.").order_by("id")
+    assert [event.entity_label for event in events] == ["Refund after 30 days for Ann"] * 2
+
+
+def test_the_trail_names_an_annotation_by_its_result_and_what_it_judges(run, ann):
+    result = make_result(run, name="Refund after 30 days")
+
+    annotate(result, by=Actor(ann, run.organization, Role.REVIEWER), target=Target(), passed=False, via="page")
+
+    assert AuditEvent.objects.get(action="annotation.added").entity_label == "Refund after 30 days, whole result"
+
+
 def test_the_trail_tells_every_step(run, lead, ann, ben, organization):
     made = assign_reviewers(make_results(run, failed=4), [ann, ben], by=lead)
     shared = assign_reviewers(make_results(run, failed=1), [], by=lead)
