@@ -423,13 +423,18 @@ def tally(found: ResultFilter, run: TestRun) -> tuple[dict[str, int], RowCount]:
     others.named = dict(found.named)
     rows = others.qs.order_by().values("outcome", "review_state")[: EXACT_UP_TO + 1]
     wanted = {word: Count("outcome", filter=Q(outcome=word)) for word in Outcome.values}
+    is_conflict = Q(review_state="conflict")
     numbers = rows.aggregate(
-        all=Count("outcome"), conflict=Count("outcome", filter=Q(review_state="conflict")), **wanted
+        all=Count("outcome"),
+        conflict=Count("outcome", filter=is_conflict),
+        both=Count("outcome", filter=is_conflict & Q(outcome__in=outcomes)),
+        **wanted,
     )
     if numbers["all"] > EXACT_UP_TO:
         return {}, count_rows(found.qs)
     if outcomes:
-        return numbers, RowCount(sum(numbers[outcome] for outcome in outcomes))
+        shown = numbers["both"] if reviews == ["conflict"] else sum(numbers[outcome] for outcome in outcomes)
+        return numbers, RowCount(shown)
     return numbers, RowCount(numbers["conflict"] if reviews == ["conflict"] else numbers["all"])
 
 

@@ -31,7 +31,7 @@ class SetUpFilter(TenantFilterSet):
         label="Sort", method="as_it_is", choices=[(f"{sign}{name}", name) for name in SORTS for sign in ("", "-")]
     )
 
-    not_as_chips: ClassVar[tuple[str, ...]] = ("q", "archived")
+    not_as_chips: ClassVar[tuple[str, ...]] = ("archived",)
 
     @property
     def is_archive(self) -> bool:
@@ -103,11 +103,6 @@ class EvaluatorFilter(OfProject):
     class Meta:
         model = Evaluator
         fields: ClassVar[list[str]] = []
-
-    def words_for(self, name: str, value: Any) -> tuple[str, str]:
-        if name == "template":
-            return "Templates", "only" if value else "left out"
-        return super().words_for(name, value)
 
 
 class EndpointFilter(OfProject):

@@ -102,7 +102,7 @@ class SetUpList:
 
     @property
     def is_narrowed(self) -> bool:
-        return bool(self.chips or self.filter.values.get("q"))
+        return bool(self.chips)
 
     @property
     def is_blank(self) -> bool:
@@ -134,8 +134,6 @@ class SetUpList:
         if there:
             return f"Nothing in use matches. {formats.count(there)} in the archive would."
         names = [f"{chip.key.lower()} is {chip.value}" for chip in self.chips]
-        if q := self.filter.values.get("q"):
-            names.insert(0, f"the search for “{q}”")
         return f"What narrows the list: {', '.join(names)}."
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -12,9 +13,11 @@ from django.core.validators import ProhibitNullCharactersValidator
 from django.db.models import BooleanField, Expression, Field, Func, Model, QuerySet, Value
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
+from django.utils.timezone import localtime
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.tenancy import find_rows, parse_uuid
+from evalhub.web import formats
 from evalhub.web.parts import Chip
 
 LONGEST_WORD = 300
@@ -191,7 +194,17 @@ class TenantFilterSet(django_filters.FilterSet):
             return label, ", ".join(str(row) for row in wanted.find(value)) or "unknown"
         known = dict(getattr(wanted.field, "choices", ()) or ())
         values = value if isinstance(value, list) else [value]
-        return label, ", ".join(str(known.get(item, item)) for item in values)
+        return label, ", ".join(str(known.get(item) or said(item)) for item in values)
+
+
+def said(value: Any) -> str:
+    """A filter's value for people."""
+    if isinstance(value, bool):
+        return "only" if value else "left out"
+    if isinstance(value, datetime):
+        local = localtime(value)
+        return formats.when(value if local.time() else local.date())
+    return str(value)
 
 
 def named_or_me(value: str, actor: Actor | None) -> UUID | None:

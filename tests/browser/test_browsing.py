@@ -234,6 +234,22 @@ def test_the_drawers_address_opens_it_again(page, sign_in, lead, run):
     expect(page.locator("tr.is-open")).to_contain_text("Lost parcel")
 
 
+def test_the_marks_of_many_evaluators_find_room_in_every_list(page, sign_in, lead, run):
+    for number in (7, 8, 12, 22):
+        judgements = [Judgement(evaluator=f"Check {one}", value=0.9, passed=one > 2) for one in range(number)]
+        make_result(run, name=f"Judged by {number}", evaluations=judgements)
+    sign_in(lead)
+
+    cut = {}
+    for path in (f"/runs/{run.pk}/", f"/runs/{run.pk}/?result={run.results.first().pk}", "/results/"):
+        page.goto(path)
+        cut[path] = page.evaluate(
+            "[...document.querySelectorAll('.c-marks')].filter((one) => one.scrollWidth > one.clientWidth).length"
+        )
+
+    assert set(cut.values()) == {0}
+
+
 def test_the_output_is_switched_inside_the_drawer(page, sign_in, lead, run):
     result = TestResult.objects.get(name="Gift card")
     sign_in(lead)

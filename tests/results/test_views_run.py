@@ -286,6 +286,17 @@ def test_segments_without_filters_come_from_the_runs_counters(lead, run):
     assert response.context["counted"] == "1 of 2 results · worst first"
 
 
+def test_conflicts_of_one_outcome_are_counted_as_such(lead, run):
+    results = record(run, 0.9, 0.1, 0.2)
+    submit_review(results[1], by=make_user(run.organization), verdict="passed")
+    submit_review(results[1], by=make_user(run.organization), verdict="failed")
+
+    response = lead.get(f"/runs/{run.pk}/?outcome=failed&outcome=passed&review=conflict")
+
+    assert len(response.context["page"].rows) == 1
+    assert response.context["counted"] == "1 of 3 results · worst first"
+
+
 def test_the_drawer_is_open_where_the_address_says_so(lead, run):
     results = record(run, 0.9, 0.1)
 

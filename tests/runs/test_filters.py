@@ -200,6 +200,14 @@ def test_chips_say_what_is_on_and_how_to_be_without_it():
     ]
 
 
+def test_chips_are_written_for_people():
+    query = RunFilter({"created_after": "2025-01-05", "archived": "true"}, actor=make_actor())
+
+    chips = query.chips(query.data)
+
+    assert [(chip.key, chip.value) for chip in chips] == [("Created from", "5 Jan 2025"), ("Archived", "only")]
+
+
 def test_segments_count_what_they_would_show():
     actor = make_actor()
     project = make_project(actor.organization)
