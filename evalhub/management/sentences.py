@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, NotSupportedError, OperationalError
 from psycopg_pool import PoolTimeout
 
 from evalhub.database.postgres import PostgresError
@@ -20,6 +20,12 @@ from evalhub.management.supervisor import Broken
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 AWAY = ("08", "28", "3D", "53", "57P")  # classes of SQLSTATE: no connection, no entry, no such database, full, stopping
+REFUSALS = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.FeatureNotSupported,  # an extension that is not installed
+    psycopg.errors.UndefinedFile,
+)
 
 
 class CannotServe(Exception):
@@ -42,7 +48,7 @@ def one_sentence_each() -> Iterator[None]:
 
 def sentence_for(reason: Exception) -> str | None:
     """None where it is a mistake of ours, and its traceback is needed."""
-    cause = reason.__cause__
+    cause = driver_error(reason)
     match reason:
         case CannotServe() | PostgresError() | Broken():
             return str(reason)
@@ -56,10 +62,25 @@ def sentence_for(reason: Exception) -> str | None:
             return disk_is_full()
         case DatabaseError() if isinstance(cause, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
             return "The database's tables are missing or old: run manage.py migrate first."
+        case DatabaseError() if isinstance(cause, REFUSALS):
+            return f"The database refuses: {first_line(cause)}. EvalHub's user must own its database."
+        case NotSupportedError() if "or later is required" in str(reason):
+            return f"The database is too old: {first_line(reason)}"
         case OperationalError() if (getattr(cause, "sqlstate", None) or AWAY[0]).startswith(AWAY):
             said = why_away() if isinstance(cause, PoolTimeout) else str(reason)
-            return f"The database does not answer: {said.strip().splitlines()[0]}"
+            return f"The database does not answer: {first_line(said)}"
     return None
+
+
+def driver_error(reason: BaseException | None) -> psycopg.Error | None:
+    """What PostgreSQL's driver said at first."""
+    while reason is not None and not isinstance(reason, psycopg.Error):
+        reason = reason.__cause__ or reason.__context__
+    return reason
+
+
+def first_line(said: object) -> str:
+    return str(said).strip().splitlines()[0]
 
 
 def disk_is_full() -> str:

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DataError, OperationalError, ProgrammingError
+from django.db import NotSupportedError as DjangoNotSupported
+from django.db.migrations.exceptions import MigrationSchemaMissing
 
 from evalhub.database.postgres import PostgresError
 from evalhub.management.sentences import CannotServe, sentence_for
@@ -56,8 +58,16 @@ def test_the_traceback_is_there_for_who_asks():
     assert tried.stderr.startswith("Traceback")
 
 
+REFUSED = psycopg.errors.InsufficientPrivilege('permission denied for schema public\nLINE 1: CREATE TABLE "x" ...')
+
+
 def caused_by(error: Exception, cause: Exception) -> Exception:
     error.__cause__ = cause
+    return error
+
+
+def in_spite_of(error: Exception, earlier: Exception) -> Exception:
+    error.__context__ = earlier
     return error
 
 
@@ -72,6 +82,18 @@ def caused_by(error: Exception, cause: Exception) -> Exception:
         (caused_by(OperationalError(), psycopg.errors.DiskFull()), "The disk is full: make room for "),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied: /x must be a place where "),
         (caused_by(ProgrammingError(), psycopg.errors.UndefinedTable()), "The database's tables are missing or old: "),
+        (
+            in_spite_of(MigrationSchemaMissing(), caused_by(ProgrammingError(), REFUSED)),
+            "The database refuses: permission denied for schema public. EvalHub's user must own its database.",
+        ),
+        (
+            caused_by(DjangoNotSupported(), psycopg.errors.FeatureNotSupported('extension "pg_trgm" is not available')),
+            'The database refuses: extension "pg_trgm" is not available. ',
+        ),
+        (
+            DjangoNotSupported("PostgreSQL 15 or later is required (found 13.4)."),
+            "The database is too old: PostgreSQL 15",
+        ),
         (OperationalError("no route\nhint"), "The database does not answer: no route"),
         (caused_by(OperationalError("shut"), psycopg.errors.AdminShutdown()), "The database does not answer: shut"),
     ],
