@@ -54,9 +54,8 @@ def recount(run_id: UUID, *, repair: bool) -> list[Difference]:
             for _ in locked.values_list("pk").iterator(CHUNK):
                 pass
         run = TestRun.objects.select_for_update(no_key=True).get(pk=run_id)
-        humans = set(
-            Evaluator.objects.filter(project=run.project, who=Evaluator.Who.HUMAN).values_list("pk", flat=True)
-        )
+        people = Evaluator.objects.filter(organization=run.organization_id, who=Evaluator.Who.HUMAN)
+        humans = set(people.values_list("pk", flat=True))
         differences: list[Difference] = []
         shifts: list[Shift] = []
         rollups: dict[RollupKey, RollupShift] = defaultdict(RollupShift.empty)

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from evalhub.accounts.console import ConsoleAdmin, DeletableAdmin, EvidenceAdmin
+from runs.archiving import bump_sets_of, check_may_go
 from runs.cases import change_case
 from runs.evaluators import change_evaluator
 from runs.models import (
@@ -47,8 +48,18 @@ BY_ID_HELP = "An id: ours, or the sender’s own."
 SENDERS: dict[str, tuple[str, ...]] = {"The sender’s": ("external_id", "metadata", "attributes")}
 
 
+class KeptAdmin(DeletableAdmin):
+    """What takes things without a place stays, and sets know when they ask for other cases."""
+
+    def change_state(self, obj: Any, what: str) -> None:
+        if what != "restored":
+            check_may_go(obj)
+        super().change_state(obj, what)
+        bump_sets_of(obj)
+
+
 @admin.register(Project)
-class ProjectAdmin(DeletableAdmin):
+class ProjectAdmin(KeptAdmin):
     list_display = ("name", "slug", "organization", "is_default", "archived_at", "deleted_at", "created_at")
     list_filter = ("is_default",)
     search_fields = (*BY_ID, "slug__startswith")
@@ -93,7 +104,7 @@ def origin(url: str | None) -> tuple[str, str]:
 
 
 @admin.register(TestSet)
-class TestSetAdmin(DeletableAdmin):
+class TestSetAdmin(KeptAdmin):
     list_display = ("name", "project", "organization", "kind", "is_golden", "revision", "archived_at", "deleted_at")
     list_filter = ("kind", "is_golden")
     search_fields = BY_ID
@@ -105,7 +116,7 @@ class TestSetAdmin(DeletableAdmin):
 
 
 @admin.register(Case)
-class CaseAdmin(DeletableAdmin):
+class CaseAdmin(KeptAdmin):
     list_display = ("number", "name", "project", "organization", "kind", "revision", "archived_at", "deleted_at")
     list_display_links = ("number", "name")
     list_filter = ("kind",)
@@ -158,6 +169,20 @@ class TestSetCaseAdmin(ConsoleAdmin):
     search_help_text = "The id of a test set or of a case."
     settled = ("test_set", "case")
 
+    def save_model(self, request: HttpRequest, obj: TestSetCase, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        obj.test_set.bump()
+
+    def delete_model(self, request: HttpRequest, obj: TestSetCase) -> None:
+        super().delete_model(request, obj)
+        obj.test_set.bump()
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        test_sets = list(TestSet.objects.filter(memberships__in=queryset).distinct())
+        super().delete_queryset(request, queryset)
+        for test_set in test_sets:
+            test_set.bump()
+
 
 @admin.register(Evaluator)
 class EvaluatorAdmin(DeletableAdmin):
@@ -166,7 +191,7 @@ class EvaluatorAdmin(DeletableAdmin):
     search_fields = BY_ID
     search_help_text = BY_ID_HELP
     autocomplete_fields = ("organization", "project", "owner")
-    settled = ("organization", "project")
+    settled = ("organization", "project", "who")
     frozen = (*DeletableAdmin.frozen, "version", "origin")
     folded = SENDERS
 

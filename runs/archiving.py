@@ -22,7 +22,7 @@ def archive(thing: Deletable, *, by: Actor) -> bool:
             raise Refused("A project’s golden set takes the cases that have no other set, so it cannot be archived.")
         moved = type(thing)._default_manager.filter(pk=thing.pk).archive()
         if moved:
-            _bump_sets_of(thing)
+            bump_sets_of(thing)
             record_event(f"{thing._meta.model_name}.archived", thing, by=by)
     return bool(moved)
 
@@ -32,7 +32,7 @@ def restore(thing: Deletable, *, by: Actor) -> bool:
     with transaction.atomic():
         moved = type(thing)._default_manager.filter(pk=thing.pk).restore()
         if moved:
-            _bump_sets_of(thing)
+            bump_sets_of(thing)
             record_event(f"{thing._meta.model_name}.restored", thing, by=by)
     return bool(moved)
 
@@ -43,15 +43,19 @@ def delete(thing: Deletable, *, by: Actor) -> bool:
         row = locked(thing)
         if row.deleted_at is not None:
             return False
-        if getattr(row, "is_default", False) or getattr(row, "is_golden", False):
-            raise Refused("The default project and the golden sets stay: they take what arrives without a place.")
+        check_may_go(row)
         row.mark_deleted()
-        _bump_sets_of(row)
+        bump_sets_of(row)
         record_event(f"{row._meta.model_name}.deleted", row, by=by)
     return True
 
 
-def _bump_sets_of(thing: Deletable) -> None:
+def check_may_go(thing: Deletable) -> None:
+    if getattr(thing, "is_default", False) or getattr(thing, "is_golden", False):
+        raise Refused("The default project and the golden sets stay: they take what arrives without a place.")
+
+
+def bump_sets_of(thing: Deletable) -> None:
     """A set asks for other cases from now on."""
     if isinstance(thing, Case):
         for test_set in TestSet.objects.filter(cases=thing):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 
 from evalhub.accounts.actor import Actor
 from evalhub.audit.models import record_event
+from evalhub.web.errors import Refused
 from runs.changing import apply_changes, locked, save_changes
 from runs.models import Evaluator, EvaluatorVersion, Project
 
@@ -80,13 +81,30 @@ def create_evaluator(project: Project | None, *, by: Actor, name: str, **fields:
     return evaluator
 
 
+NO_OTHER_JUDGE: Final = (
+    "It has judged already, and what people say is counted apart from what machines say. Make a new evaluator."
+)
+
+
+def is_used(evaluator: Evaluator) -> bool:
+    return Evaluator.objects.filter(pk=evaluator.pk, evaluations__isnull=False).exists()
+
+
+def may_become(evaluator: Evaluator, who: str) -> bool:
+    """Whether people may take over from machines, or the other way round: only before anything was judged."""
+    moves = evaluator.who != who and Evaluator.Who.HUMAN in (evaluator.who, who)
+    return not (moves and is_used(evaluator))
+
+
 def change_evaluator(evaluator: Evaluator, *, by: Actor | None = None, **changes: Any) -> Evaluator:
     """Change an evaluator; a change of how it judges keeps the old way as a version, where it was used."""
     with transaction.atomic():
         evaluator = locked(evaluator)
+        if not may_become(evaluator, changes.get("who", evaluator.who)):
+            raise Refused(NO_OTHER_JUDGE)
         before = evaluator.snapshot()
         changed = apply_changes(evaluator, changes)
-        if evaluator.snapshot() != before and Evaluator.objects.filter(pk=evaluator.pk, evaluations__isnull=False)[:1]:
+        if evaluator.snapshot() != before and is_used(evaluator):
             EvaluatorVersion.objects.create(
                 organization_id=evaluator.organization_id,
                 evaluator=evaluator,

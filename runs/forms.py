@@ -19,6 +19,7 @@ from runs.cases import ensure_word
 from runs.checks import check_of, problems_of
 from runs.configurations import evaluators_of
 from runs.endpoints import check_address
+from runs.evaluators import NO_OTHER_JUDGE, may_become
 from runs.extracting import BadMapping, compile_mapping
 from runs.fields import LONGEST_JSON, Finite, JsonText, LongText, Member, Tags, Whole, read_json, written_json
 from runs.models import (
@@ -451,6 +452,8 @@ class EvaluatorForm(SetUpForm):
 
     def _check_judging(self, cleaned: dict[str, Any]) -> None:
         """Refuse what a worker could not judge with; what was there before may stay."""
+        if self.instance is not None and not may_become(self.instance, cleaned.get("who") or self.instance.who):
+            self.add_error("who", NO_OTHER_JUDGE)
         if isinstance(cleaned.get("endpoint"), Endpoint):
             cleaned["endpoint"] = str(cleaned["endpoint"].pk)
         if cleaned.get("who") == Evaluator.Who.HEURISTIC and "settings" in cleaned:

@@ -17,7 +17,7 @@ from evalhub.web.parts import Link
 from runs.changing import locked
 from runs.checks import CHECKS
 from runs.current import current_project
-from runs.evaluators import change_evaluator, create_evaluator
+from runs.evaluators import change_evaluator, create_evaluator, is_used
 from runs.fields import differing, written_json
 from runs.forms import MOST_OPTIONS, EvaluatorForm, Options, options_formset
 from runs.models import ConfigurationEvaluator, Evaluator, EvaluatorVersion
@@ -232,7 +232,7 @@ def evaluator_edit(request: MemberRequest, evaluator_id: str) -> HttpResponse:
         evaluator=evaluator,
         heuristics=list(CHECKS),
         checks=list(CHECKS.items()),
-        is_used=Evaluator.objects.filter(pk=evaluator.pk, evaluations__isnull=False).exists(),
+        is_used=is_used(evaluator),
         crumbs=[*project_crumbs(evaluator.project, "evaluator", "Evaluators"), Link(evaluator.name, here)],
         cancel_url=here,
         submit="Save",

@@ -18,7 +18,7 @@ from evalhub.audit.models import AuditEvent
 from evalhub.database.ids import new_id
 from results.assigning import assign_reviewers
 from results.models import Evaluation, ReviewAssignment, TestResult
-from runs.models import Case, Endpoint, Evaluator, EvaluatorVersion, Folder, Project, TestRun, TestSet
+from runs.models import Case, Endpoint, Evaluator, EvaluatorVersion, Folder, Project, TestRun, TestSet, TestSetCase
 from tests.factories import (
     PASSWORD,
     make_case,
@@ -27,6 +27,7 @@ from tests.factories import (
     make_project,
     make_result,
     make_run,
+    make_test_set,
     make_token,
     make_user,
 )
@@ -384,6 +385,47 @@ def test_a_secret_stays_with_the_place_that_it_was_given_for(client, operator, a
     endpoint.refresh_from_db()
     assert "secret-1" not in page
     assert (endpoint.url, endpoint.has_auth_token) == (address, kept)
+
+
+@pytest.mark.parametrize("action", ["archive", "mark_deleted"])
+@pytest.mark.parametrize("kept", ["default project", "golden set"])
+def test_what_takes_things_without_a_place_stays(client, operator, kept, action):
+    project = make_project(is_default=True)
+    row = project if kept == "default project" else make_test_set(project, is_golden=True)
+
+    answer = client.post(
+        page_of(type(row), "changelist"), {"action": action, "_selected_action": str(row.pk)}, follow=True
+    )
+
+    assert "they take what arrives without a place" in answer.text
+    row.refresh_from_db()
+    assert (row.archived_at, row.deleted_at) == (None, None)
+
+
+@pytest.mark.parametrize("steps", [["archive"], ["archive", "restore"], ["mark_deleted"], ["mark_deleted", "restore"]])
+def test_a_set_has_another_revision_once_operators_take_its_cases_or_bring_them_back(client, operator, steps):
+    test_set = make_test_set(make_project(), cases=1)
+    case, before = test_set.cases.get(), TestSet.objects.get().revision
+
+    for step in steps:
+        client.post(page_of(Case, "changelist"), {"action": step, "_selected_action": str(case.pk)})
+
+    assert TestSet.objects.get().revision == before + len(steps)
+
+
+def test_a_set_has_another_revision_once_operators_change_what_is_in_it(client, operator):
+    test_set = make_test_set(make_project(), cases=2)
+    first, second = test_set.memberships.order_by("position")
+    before = TestSet.objects.get().revision
+
+    client.post(page_of(TestSetCase, "delete", first.pk), {"post": "yes"})
+    client.post(
+        page_of(TestSetCase, "changelist"),
+        {"action": "delete_selected", "_selected_action": str(second.pk), "post": "yes"},
+    )
+    client.post(page_of(TestSetCase, "add"), {"test_set": test_set.pk, "case": second.case_id, "position": 0})
+
+    assert list(TestSet.objects.values_list("revision", "cases")) == [(before + 3, second.case_id)]
 
 
 @pytest.mark.parametrize("action", ["archive", "mark_deleted"])

@@ -9,6 +9,7 @@ from results.models import Evaluation, Rollup, TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord
 from results.recounting import recount
+from results.reviewing import Correction, submit_review
 from runs.models import Case, Evaluator, TestSet, Variant
 from tests.api.conftest import Api
 from tests.factories import (
@@ -263,6 +264,43 @@ def test_recount_finds_and_mends_what_evaluations_repeat_of_their_result():
 
     assert ["copy on evaluation" in str(one) for one in found] == [True]
     assert list(Evaluation.objects.values_list("outcome", flat=True)) == ["passed"]
+
+
+def test_what_people_judge_by_a_template_is_counted_as_it_is_stored(api):
+    result = make_result(make_run(make_project(api.organization)))
+    template = Evaluator.objects.create(organization=api.organization, name="tone", who="human")
+
+    submit_review(result, by=api.user, verdict="", corrections=[Correction(evaluator=template, passed=False)])
+
+    assert [str(one) for one in recount(result.run_id, repair=False)] == []
+
+
+@pytest.mark.parametrize(("who", "other"), [("ai", "human"), ("human", "heuristic"), ("human", "ai")])
+def test_people_do_not_take_over_from_machines_once_something_is_judged(api, who, other):
+    project = make_project(api.organization)
+    evaluator = make_evaluator(project, who=who, external_id="tone-1")
+    path = "/api/evaluators/tone-1/"
+    free = [api.patch(path, {"who": one}).status_code for one in (other, who)]
+    result = make_result(make_run(project))
+    submit_review(result, by=api.user, verdict="", corrections=[Correction(evaluator=evaluator, passed=False)])
+
+    refused = api.patch(path, {"who": other})
+
+    assert (free, refused.status_code) == ([200, 200], 400)
+    assert "Make a new evaluator" in refused.text
+    assert [str(one) for one in recount(result.run_id, repair=False)] == []
+
+
+def test_one_machine_takes_over_from_another(api):
+    result = make_result(make_run(make_project(api.organization)))
+    evaluator = Evaluator.objects.get()
+
+    answer = api.patch(
+        f"/api/evaluators/{evaluator.pk}/", {"who": "ai" if evaluator.who == "heuristic" else "heuristic"}
+    )
+
+    assert (answer.status_code, answer.json()["version"]) == (200, 2)
+    assert [str(one) for one in recount(result.run_id, repair=False)] == []
 
 
 # --- arriving ---------------------------------------------------------------------------------------------------------

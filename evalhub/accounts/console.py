@@ -26,6 +26,7 @@ from evalhub.accounts.models import Membership, Organization, User
 from evalhub.accounts.sessions import sign_out
 from evalhub.accounts.tenancy import parse_uuid
 from evalhub.audit.models import record_event
+from evalhub.web.errors import Refused
 from evalhub.web.json import BadJson, loads_strict
 from evalhub.web.pages import is_here
 from evalhub.web.paging import Count, count_rows
@@ -398,6 +399,8 @@ class DeletableAdmin(ConsoleAdmin):
                     self._record(what, request, obj)
             except IntegrityError:
                 self.message_user(request, f"{obj} was not {what}: another one has taken its place.", messages.ERROR)
+            except Refused as refusal:
+                self.message_user(request, f"{obj} was not {what}: {refusal}", messages.ERROR)
             else:
                 done += 1
         self.message_user(request, f"{done} {what}.")

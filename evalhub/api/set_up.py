@@ -67,7 +67,7 @@ from runs.cases import (
 )
 from runs.configurations import change_configuration, create_configuration
 from runs.endpoints import change_endpoint, check_address, create_endpoint
-from runs.evaluators import change_evaluator, create_evaluator
+from runs.evaluators import NO_OTHER_JUDGE, change_evaluator, create_evaluator, may_become
 from runs.models import (
     Case,
     CaseRevision,
@@ -374,6 +374,8 @@ def _make_evaluator(actor: Actor, values: dict[str, Any]) -> Evaluator:
 
 def _edit_evaluator(row: Evaluator, actor: Actor, values: dict[str, Any]) -> Evaluator:
     _check_bounds(values.get("min_score", row.min_score), values.get("max_score", row.max_score))
+    if not may_become(row, values.get("who", row.who)):
+        misfit(NO_OTHER_JUDGE, "who")
     return change_evaluator(row, by=actor, **values)
 
 

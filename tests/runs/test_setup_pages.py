@@ -826,6 +826,18 @@ def test_an_older_version_opens_on_request(as_lead, lead):
     assert re.search(r"<dt>Threshold</dt><dd>.*<ins>0.25</ins>", older)
 
 
+def test_people_do_not_take_over_from_a_machine_that_has_judged(as_lead, lead):
+    make_result(make_run(make_project(lead.organization)))
+    evaluator = Evaluator.objects.get()
+    url = reverse("runs:evaluator-edit", args=[evaluator.pk])
+
+    answer = as_lead.post(url, {**values_shown(as_lead.get(url)), "who": "human", "question": "Good?"})
+
+    assert (answer.status_code, "Make a new evaluator" in answer.text) == (422, True)
+    evaluator.refresh_from_db()
+    assert evaluator.who != "human"
+
+
 def test_who_judges_decides_what_is_kept_of_how(as_lead, lead):
     evaluator = make_evaluator(
         make_project(lead.organization), who="ai", definition={"prompt": "Good?", "model": "judge-1", "seen": 1}
