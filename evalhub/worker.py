@@ -10,6 +10,7 @@ from procrastinate.jobs import Status
 
 from results import executing
 from results.awaiting import JUDGE_PENDING, judge_pending
+from results.searching import index_texts as index
 from runs.launching import WORK
 from runs.launching import tend_runs as tend
 
@@ -64,3 +65,10 @@ async def work_on_shard(shard_id: str) -> None:
 async def tend_runs(timestamp: int) -> None:
     """What a killed worker left of a launched run goes back to the queue; a run whose last share is done ends."""
     await sync_to_async(tend)()
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(queueing_lock="index_texts", lock="index_texts", name="index_texts")
+def index_texts(timestamp: int) -> None:
+    """Until then the search reads what has arrived, one text after the other."""
+    index()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.http import HttpRequest
 
 from evalhub.accounts.console import EvidenceAdmin
 from results.models import (
@@ -14,6 +15,7 @@ from results.models import (
     ReviewAssignment,
     ReviewRound,
     Rollup,
+    SearchText,
     Step,
     TestResult,
 )
@@ -35,13 +37,28 @@ class TestResultAdmin(EvidenceAdmin):
         "created_at",
     )
     list_filter = ("outcome", "machine_outcome", "review_state", "corrected")
-    search_fields = (*BY_ID, "search_text__contains")
-    search_help_text = "An id (ours, or the sender’s own), or words of the input and output as they are written there."
+    search_fields = BY_ID
+    search_help_text = "An id (ours, or the sender’s own), or words of the input and output."
     open_fields = ("name", "tags", "metadata", "attributes")
     folded: ClassVar[dict[str, tuple[str, ...]]] = {
-        "For lists and search": ("input_preview", "output_preview", "search_text"),
+        "For lists and search": ("input_preview", "output_preview"),
         "The sender’s": ("external_id", "metadata", "attributes", "path", "previous_run_id", "collection_method"),
     }
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        named, _ = super().get_search_results(request, queryset, search_term)
+        words = search_term.replace("\x00", "").strip()
+        if not words or named.exists():
+            return named, False
+        return queryset.filter(pk__in=SearchText.objects.holding(words).values("pk")), False
+
+
+@admin.register(SearchText)
+class SearchTextAdmin(EvidenceAdmin):
+    list_display = ("result", "run", "organization", "indexed")
+    list_filter = ("indexed",)
+    search_fields = ("result__exact",)
+    search_help_text = "The id of a result."
 
 
 @admin.register(Step)

@@ -12,9 +12,9 @@ from django.utils import timezone
 from evalhub.accounts.actor import Actor
 from evalhub.audit.models import record_event
 from results.judging import row_of
-from results.models import Evaluation, TestResult
+from results.models import Evaluation, SearchText, TestResult
 from results.models.results import text_of
-from results.recording import SEARCHABLE, last_answer, one_line
+from results.recording import last_answer, one_line, searchable
 from results.records import Judgement
 from results.settling import settlement
 from results.tallies import Counted, RollupKey, RollupShift, Shift, counts_in_rollup, shift_rollups, shift_run
@@ -52,21 +52,18 @@ def amend_result(
         for judgement in judgements:
             settled.add(row_of(judgement, described, locked, via))
         if changed:
-            columns = {**changed, **_previews(result, changed)}
-            TestResult.objects.filter(pk=result.pk).update(updated_at=timezone.now(), **columns)
+            TestResult.objects.filter(pk=result.pk).update(updated_at=timezone.now(), **changed)
+            if {"output", "conversation", "error"} & changed.keys():
+                _show_again(result, changed)
         record_event("result.changed", result, by=by, changed=sorted({*changed, *(["scores"] if judgements else [])}))
 
 
-def _previews(result: TestResult, changed: Mapping[str, Any]) -> dict[str, str]:
-    """What lists and the search show of it."""
-    if not {"output", "conversation", "error"} & set(changed):
-        return {}
+def _show_again(result: TestResult, changed: Mapping[str, Any]) -> None:
+    """What lists and the search show of what came back."""
     said = {name: changed.get(name, getattr(result, name)) for name in ("output", "conversation", "error")}
     answer = text_of(said["output"]) or last_answer(said["conversation"])
-    return {
-        "output_preview": one_line(answer or said["error"]),
-        "search_text": f"{text_of(result.inputs)}\n{answer}"[:SEARCHABLE],
-    }
+    TestResult.objects.filter(pk=result.pk).update(output_preview=one_line(answer or said["error"]))
+    SearchText.objects.filter(pk=result.pk).update(text=searchable(text_of(result.inputs), answer))
 
 
 def delete_result(result: TestResult, *, by: Actor) -> bool:

@@ -11,8 +11,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinLengthValidator
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from evalhub.web.filters import ChoicesFilter, IdFilter, TenantFilterSet, WordsFilter, contains, named_or_me
-from results.models import Evaluation, Outcome, Review, ReviewAssignment, TestResult
+from evalhub.web.filters import ChoicesFilter, IdFilter, TenantFilterSet, WordsFilter, named_or_me
+from results.models import Evaluation, Outcome, Review, ReviewAssignment, SearchText, TestResult
 from runs.filters import both_ways
 from runs.models import Case, Evaluator, Project, TestRun
 
@@ -192,7 +192,12 @@ class ResultFilter(TenantFilterSet):
 
     def search(self, results: QuerySet[TestResult], name: str, value: str) -> QuerySet[TestResult]:
         text = value.strip()
-        matches = Q(contains("search_text", text))
+        texts = SearchText.objects.holding(text)
+        if self.run_id:
+            texts = texts.filter(run=self.run_id)
+        elif self.actor:
+            texts = texts.filter(organization=self.actor.organization)
+        matches = Q(pk__in=texts.values("pk"))
         number = text.removeprefix("#")
         if number.isascii() and number.isdigit() and len(number) < 10:
             matches |= Q(case__number=int(number))

@@ -87,6 +87,7 @@ class _Desk:
     def record(self) -> list[Recorded]:
         known, taken, cells = self._find_known()
         answers: list[Recorded] = []
+        texts: list[tuple[Any, ...]] = []
         steps: list[tuple[Any, ...]] = []
         evaluations: list[EvaluationRow] = []
         shifts: list[Shift] = []
@@ -112,10 +113,11 @@ class _Desk:
                 standing = self._judge(rows, record, variant_id, rollups)
                 evaluations += rows
                 steps += [self._step(result_id, n, step) for n, step in enumerate(record.steps, 1)]
-                counted, values = self._result(
+                counted, values, text = self._result(
                     result_id, position, record, case, external_id, variant_id, repetition, standing
                 )
                 append(values)
+                texts.append((result_id, self.run.organization_id, self.run.pk, text, False))
                 shifts.append(Shift(case.pk if case else None, None, counted))
                 answer = Recorded(result_id, external_id or str(result_id), created=True)
                 answers.append(answer)
@@ -126,6 +128,7 @@ class _Desk:
                     known.setdefault((case.pk, variant_id, repetition), (result_id, answer.public_id))
         if shifts:
             shift_locked_run(self.run, shifts, cells=cells, last_position=position)
+            copy_rows("results_searchtext", SEARCH_COLUMNS, texts)
             copy_rows("results_step", STEP_COLUMNS, steps)
             copy_rows("results_evaluation", EVALUATION_COLUMNS, map(_evaluation_values, evaluations))
             shift_rollups(self.run, rollups)
@@ -251,7 +254,7 @@ class _Desk:
         variant_id: UUID | None,
         repetition: int,
         standing: Standing,
-    ) -> tuple[Counted, tuple[Any, ...]]:
+    ) -> tuple[Counted, tuple[Any, ...], str]:
         inputs = record.inputs or (case.inputs if case else {})
         expected = record.expected if record.expected is not None or case is None else case.expected
         input_text, output_text = text_of(inputs), text_of(record.output) or last_answer(record.conversation)
@@ -290,7 +293,6 @@ class _Desk:
             (record.name or (case.name if case else ""))[:300],
             one_line(input_text),
             one_line(output_text or record.error),
-            f"{input_text}\n{output_text}"[:SEARCHABLE],
             json_text(inputs),
             None if expected is None else json_text(expected),
             None if record.output is None else json_text(record.output),
@@ -322,7 +324,7 @@ class _Desk:
             json_text(record.metadata),
             json_text(record.attributes),
         )
-        return counted, values
+        return counted, values, searchable(input_text, output_text)
 
     def _step(self, result_id: UUID, position: int, step: Any) -> tuple[Any, ...]:
         return (
@@ -492,6 +494,10 @@ def last_answer(conversation: Iterable[dict[str, Any]]) -> str:
     return answer
 
 
+def searchable(input_text: str, output_text: str) -> str:
+    return f"{input_text}\n{output_text}"[:SEARCHABLE]
+
+
 def one_line(text: str) -> str:
     return " ".join(text[: 2 * PREVIEW].split())[:PREVIEW]
 
@@ -513,7 +519,6 @@ RESULT_COLUMNS = (
     "name",
     "input_preview",
     "output_preview",
-    "search_text",
     "inputs",
     "expected",
     "output",
@@ -545,6 +550,7 @@ RESULT_COLUMNS = (
     "metadata",
     "attributes",
 )
+SEARCH_COLUMNS = ("result_id", "organization_id", "run_id", "text", "indexed")
 STEP_COLUMNS = (
     "id",
     "created_at",

@@ -9,7 +9,8 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Lower
 
 from evalhub.accounts.tenancy import normal_external_id, parse_uuid
-from evalhub.web.filters import ChoicesFilter, IdFilter, TenantFilterSet, WordsFilter, contains, named_or_me
+from evalhub.database.lookups import contains
+from evalhub.web.filters import ChoicesFilter, IdFilter, TenantFilterSet, WordsFilter, named_or_me
 from evalhub.web.paging import Order
 from runs.models import Endpoint, Project, TestConfiguration, TestRun, TestSet
 

@@ -10,7 +10,8 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce, Lower
 
 from evalhub.accounts.tenancy import normal_external_id, parse_uuid
-from evalhub.web.filters import ChoicesFilter, IdFilter, TenantFilterSet, WordsFilter, contains, named_or_me
+from evalhub.database.lookups import contains
+from evalhub.web.filters import ChoicesFilter, IdFilter, TenantFilterSet, WordsFilter, named_or_me
 from evalhub.web.paging import Order
 from runs.models import Case, Endpoint, Evaluator, Project, TestConfiguration, TestSet
 

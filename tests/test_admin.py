@@ -17,7 +17,7 @@ from evalhub.accounts.models import ApiToken, Membership, Organization, User
 from evalhub.audit.models import AuditEvent
 from evalhub.database.ids import new_id
 from results.assigning import assign_reviewers
-from results.models import Evaluation, ReviewAssignment, TestResult
+from results.models import Evaluation, ReviewAssignment, SearchText, TestResult
 from runs.models import Case, Endpoint, Evaluator, EvaluatorVersion, Folder, Project, TestRun, TestSet, TestSetCase
 from tests.factories import (
     PASSWORD,
@@ -75,7 +75,7 @@ def make_row():
 
     def make(model, **fields):
         number = next(numbers)
-        if model is Evaluation:  # its run is the result's: the database says so
+        if model in (Evaluation, SearchText):  # its run is the result's: the database says so
             fields["result"] = fields.get("result") or make(TestResult)
             fields["run"] = fields["result"].run
         for field in model._meta.concrete_fields:

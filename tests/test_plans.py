@@ -16,7 +16,7 @@ from tests.factories import make_actor, make_project, make_result, make_run
 
 RUNS, PER_RUN = 20, 5_000
 MOST = 3 * EXACT_UP_TO  # rows that a question may take in: lists are counted exactly up to 10,000
-BIG = {"results_testresult", "results_evaluation"}
+BIG = {"results_testresult", "results_evaluation", "results_searchtext"}
 WORDS = ["refund", "parcel", "voucher", "guarantee", "invoice", "address", "delivery", "account", "order", "return"]
 
 
@@ -32,7 +32,7 @@ def columns_of(table: str, *own: str) -> str:
 def fill(run, template, evaluators) -> None:
     """PER_RUN copies of a result, unlike each other in what lists filter and sort by, each with its evaluations."""
     own = ("id", "run_id", "case_id", "position", "outcome", "machine_outcome", "review_state", "latency_ms", "tags",
-           "search_text", "external_id", "created_at", "corrected", "repetition")  # fmt: skip
+           "external_id", "created_at", "corrected", "repetition")  # fmt: skip
     words = f"(ARRAY{WORDS})[1 + (random() * 9)::int]"
     with connection.cursor() as cursor:
         kept = columns_of("results_testresult", *own)
@@ -41,13 +41,21 @@ def fill(run, template, evaluators) -> None:
             INSERT INTO results_testresult ({kept}, {", ".join(own)})
             SELECT {kept}, gen_random_uuid(), %(run)s, NULL, n, word, word,
                 (ARRAY['none', 'open', 'reviewed', 'conflict'])[1 + n %% 4], random() * 5000, ARRAY[{words}],
-                {words} || ' ' || {words} || ' ' || n, NULL, now() - n * interval '1 second', n %% 50 = 0, 1 + n %% 3
+                NULL, now() - n * interval '1 second', n %% 50 = 0, 1 + n %% 3
             FROM results_testresult template, LATERAL (
                 SELECT n, (ARRAY['passed', 'failed', 'error', 'unjudged'])[1 + n %% 4] AS word
                 FROM generate_series(1, %(count)s) n
             ) made WHERE template.id = %(template)s
             """,
             {"run": run.pk, "count": PER_RUN, "template": template.pk},
+        )
+        cursor.execute(
+            f"""
+            INSERT INTO results_searchtext (result_id, organization_id, run_id, text, indexed)
+            SELECT id, organization_id, run_id, {words} || ' ' || {words} || ' ' || position, position %% 100 > 0
+            FROM results_testresult WHERE run_id = %s AND id <> %s
+            """,
+            [run.pk, template.pk],
         )
         own = ("id", "run_id", "result_id", "evaluator_id", "outcome", "value", "passed", "effective")
         kept = columns_of("results_evaluation", *own)
@@ -132,7 +140,7 @@ def test_no_filter_and_no_sort_order_of_a_run_reads_a_big_table_whole(client):
     for run in runs:
         fill(run, template, evaluators)
     with connection.cursor() as cursor:
-        for index in ("result_search", "result_by_tag"):
+        for index in ("search_text_indexed", "result_by_tag"):
             cursor.execute(f"SELECT gin_clean_pending_list('{index}')")  # as autovacuum does
         cursor.execute("ANALYZE")
     asked = questions(evaluators[1], actor)

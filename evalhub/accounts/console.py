@@ -261,7 +261,7 @@ class ConsoleAdmin(admin.ModelAdmin):
     deletable: ClassVar[bool] = True
 
     def __init__(self, model: type[models.Model], admin_site: admin.AdminSite) -> None:
-        references = [field.name for field in model._meta.concrete_fields if field.many_to_one]
+        references = [field.name for field in model._meta.concrete_fields if field.many_to_one or field.one_to_one]
         sets = [field.name for field in model._meta.many_to_many if field.remote_field.through._meta.auto_created]  # type: ignore[union-attr]
         self.raw_id_fields = [name for name in (*references, *sets) if name not in self.autocomplete_fields]  # type: ignore[misc]
         named_by = {name.split("__")[0] for name in self.list_loads}

@@ -139,7 +139,7 @@ def csv_lines(run: TestRun, results: QuerySet[TestResult]) -> Iterator[bytes]:
     rows = results.annotate(case_external_id=F("case__external_id"), case_number=F("case__number")).select_related(
         "variant"
     )
-    rows = rows.defer("search_text", "conversation", "metadata", "attributes", "usage")
+    rows = rows.defer("conversation", "metadata", "attributes", "usage")
     for chunk in chunks_of(rows):
         scores = scores_of([result.pk for result in chunk])
         for result in chunk:

@@ -19,8 +19,8 @@ from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, 
 from evalhub.api.problems import conflict
 from evalhub.api.rows import Row
 from evalhub.api.shapes import Choice, Field, Shape, Text
+from evalhub.database.lookups import contains
 from evalhub.web.errors import Refused
-from evalhub.web.filters import contains
 from evalhub.web.paging import Order
 from runs.archiving import archive, delete, restore
 from runs.models import Project

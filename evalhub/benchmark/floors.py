@@ -13,6 +13,7 @@ from django.urls import path
 from evalhub.benchmark.expanding import by_hand
 from evalhub.database.copying import copy_rows
 from evalhub.database.ids import new_id
+from results.recording import SEARCH_COLUMNS
 
 RUNS = """
     SELECT r.id, r.number, r.name, r.status, r.branch, r.commit, r.pass_rate, r.pass_low, r.pass_high, r.result_count,
@@ -114,17 +115,18 @@ def ingest(request: HttpRequest) -> HttpResponse:
         request.GET["run"],
         request.GET["evaluators"].split(","),
     )
-    results, evaluations = [], []
+    results, texts, evaluations = [], [], []
     for position, item in enumerate(body["results"]):
         pk = new_id()
         text = item["output"]["output"]
         results.append(
             (
-                "now", "now", pk, organization, run, position, 1, item["case"]["name"], "", text[:300], text[:2000],
+                "now", "now", pk, organization, run, position, 1, item["case"]["name"], "", text[:300],
                 orjson.dumps(item["case"]["inputs"]).decode(), orjson.dumps(item["output"]).decode(),
                 item["latency_ms"], *CONSTANT_RESULT,
             )
         )  # fmt: skip
+        texts.append((pk, organization, run, text[:2000], False))
         for evaluator, judged in zip(evaluators, item["evaluations"], strict=True):
             evaluations.append(
                 (
@@ -134,6 +136,7 @@ def ingest(request: HttpRequest) -> HttpResponse:
             )  # fmt: skip
     with transaction.atomic():
         copy_rows("results_testresult", RESULT_COLUMNS, results)
+        copy_rows("results_searchtext", SEARCH_COLUMNS, texts)
         copy_rows("results_evaluation", EVALUATION_COLUMNS, evaluations)
     return said({"created": len(results)})
 
@@ -151,7 +154,7 @@ _EVALUATION_DEFAULTS = {
 CONSTANT_RESULT, CONSTANT_EVALUATION = tuple(_RESULT_DEFAULTS.values()), tuple(_EVALUATION_DEFAULTS.values())
 RESULT_COLUMNS = (
     "created_at", "updated_at", "id", "organization_id", "run_id", "position", "repetition", "name", "input_preview",
-    "output_preview", "search_text", "inputs", "output", "latency_ms", *_RESULT_DEFAULTS,
+    "output_preview", "inputs", "output", "latency_ms", *_RESULT_DEFAULTS,
 )  # fmt: skip
 EVALUATION_COLUMNS = (
     "created_at", "updated_at", "id", "organization_id", "run_id", "result_id", "evaluator_id", "value", "passed",

@@ -23,7 +23,7 @@ from evalhub.benchmark.serving import Answer, Site
 
 WARM_UP, REPEATS = 5, 40
 DEEP = 0.8  # how far down the deep page lies
-INGEST_BATCHES = 8
+INGEST_BATCHES = 40
 WARM_UP_REVIEWS = 20
 
 
@@ -313,11 +313,12 @@ def measure_ingest(site: Site) -> Figure:
     ]
     run = site.ask("POST", "/api/runs/", json.dumps({"project": loaded.project, "name": "ingest"}).encode()).json()
     path = f"/api/runs/{run['id']}/results/"
-    send(site, path, batches[0])
-    began = time.perf_counter()
-    for batch in batches[1:]:
-        send(site, path, batch)
-    took = time.perf_counter() - began
+    with site.worker():  # it brings the texts into the search's index meanwhile
+        send(site, path, batches[0])
+        began = time.perf_counter()
+        for batch in batches[1:]:
+            send(site, path, batch)
+        took = time.perf_counter() - began
     counts = site.get(f"/api/runs/{run['id']}/").json()["counts"]
     must(counts["results"] == BATCH * len(batches), f"{counts['results']} results were counted")
     floor = floor_of_ingest(site, batches)

@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from evalhub.benchmark.loading import Loaded
 
 WORKERS = 2
 PATIENCE = 120  # seconds
+WORKER_STARTS = 4  # seconds
 
 
 @dataclass
@@ -89,6 +92,20 @@ class Site:
                 pass
             time.sleep(0.02)
         raise RuntimeError(f"{self.name} did not answer; {self.folder / 'gunicorn.log'} may say why")
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """A worker beside the web server, as every installation has one."""
+        with open(self.folder / "worker.log", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "manage.py", "work"], cwd=settings.BASE_DIR, env=self.environment, stderr=log
+            )
+        try:
+            time.sleep(WORKER_STARTS)
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
 
     def stop(self) -> None:
         if self.process is not None:

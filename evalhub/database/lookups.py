@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Field, ForeignObject, Lookup
+from django.db.models import BooleanField, Expression, Field, ForeignObject, Func, Lookup, Value
 
 
 @ForeignObject.register_lookup
@@ -18,3 +18,17 @@ class Among(Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, params = self.process_lhs(compiler, connection)
         return f"{left} = ANY(%s)", (*params, self.rhs)
+
+
+class ILike(Func):
+    """A pattern without case, as the trigram indexes know it (Django's icontains compares UPPER(column) instead)."""
+
+    template = "%(expressions)s"
+    arg_joiner = " ILIKE "
+    output_field: Field[Any, Any] = BooleanField()
+
+
+def contains(column: str | Expression, text: str) -> ILike:
+    """Whether the column holds the text, whatever its case; no sign in it is a wildcard."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return ILike(column, Value(f"%{escaped}%"))

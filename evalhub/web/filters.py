@@ -10,7 +10,7 @@ from uuid import UUID
 import django_filters
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
-from django.db.models import BooleanField, Expression, Field, Func, Model, QuerySet, Value
+from django.db.models import Model, QuerySet
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 from django.utils.timezone import localtime
@@ -22,20 +22,6 @@ from evalhub.web.parts import Chip
 
 LONGEST_WORD = 300
 MOST_NAMED = 20  # rows that one filter looks up
-
-
-class ILike(Func):
-    """A pattern without case, as the trigram indexes know it (Django's icontains compares UPPER(column) instead)."""
-
-    template = "%(expressions)s"
-    arg_joiner = " ILIKE "
-    output_field: Field[Any, Any] = BooleanField()
-
-
-def contains(column: str | Expression, text: str) -> ILike:
-    """Whether the column holds the text, whatever its case; no sign in it is a wildcard."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return ILike(column, Value(f"%{escaped}%"))
 
 
 class WordsField(forms.MultipleChoiceField):

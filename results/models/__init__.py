@@ -1,4 +1,4 @@
-from results.models.results import Evaluation, Feedback, Outcome, Rollup, Step, TestResult
+from results.models.results import Evaluation, Feedback, Outcome, Rollup, SearchText, Step, TestResult
 from results.models.reviews import Review, ReviewAssignment, ReviewRound
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "ReviewAssignment",
     "ReviewRound",
     "Rollup",
+    "SearchText",
     "Step",
     "TestResult",
 ]

@@ -14,6 +14,7 @@ from django.db.models import F, Q, When
 from evalhub.accounts.models import Organization
 from evalhub.accounts.tenancy import Deletable, DeletableQuerySet, Named, Tenant, TenantQuerySet
 from evalhub.database.fields import ChoiceField
+from evalhub.database.lookups import contains
 from evalhub.web import json
 from runs.models import Case, Evaluator, TestRun, Variant
 
@@ -76,7 +77,6 @@ class TestResult(Deletable):
     name = models.CharField(max_length=300, blank=True, help_text="The case's name when the result arrived.")
     input_preview = models.CharField(max_length=300, blank=True)
     output_preview = models.CharField(max_length=300, blank=True)
-    search_text = models.TextField(blank=True, help_text="The first 2,000 characters of inputs and output.")
     inputs = models.JSONField(default=dict)
     expected = models.JSONField(null=True, blank=True)
     output = models.JSONField(null=True, blank=True, help_text="An object; the key of a lone text is 'output'.")
@@ -140,7 +140,6 @@ class TestResult(Deletable):
                     "archived": Q(archived_at__isnull=False),
                 }.items()
             ),
-            GinIndex(fields=["search_text"], opclasses=["gin_trgm_ops"], name="result_search"),
             GinIndex(fields=["tags"], name="result_by_tag"),
         ]
         constraints = [
@@ -164,7 +163,6 @@ class TestResult(Deletable):
         "expected",
         "output",
         "conversation",
-        "search_text",
         "usage",
         "metadata",
         "attributes",
@@ -186,6 +184,47 @@ class TestResult(Deletable):
     @property
     def expected_text(self) -> str:
         return text_of(self.expected)
+
+
+class SearchTextQuerySet(TenantQuerySet["SearchText"]):
+    def holding(self, text: str) -> Self:
+        """Those that hold the text, whatever its case, in the index already or not yet."""
+        holds = Q(contains("text", text))
+        return self.filter(holds & Q(indexed=True) | holds & Q(indexed=False))
+
+
+class SearchText(models.Model):
+    """What the search finds a result by.
+
+    A trigram index costs more than everything else about an arriving result, so a worker adds the text to it
+    (``index_texts``); the search reads those that wait for it one by one. A table of its own, or each review of the
+    result would write the index again.
+    """
+
+    deleted_paths = ("result__deleted_at", "result__run__deleted_at", "result__run__project__deleted_at")
+    # One key (result, run, organization) of the result, as evaluations have it.
+    result = models.OneToOneField(
+        TestResult, primary_key=True, on_delete=models.CASCADE, related_name="searched", db_constraint=False
+    )
+    organization = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    run = models.ForeignKey(TestRun, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    text = models.TextField(blank=True, help_text="The first 2,000 characters of inputs and output.")
+    indexed = models.BooleanField(default=False)
+
+    objects = SearchTextQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            GinIndex(
+                fields=["text"], opclasses=["gin_trgm_ops"], condition=Q(indexed=True), name="search_text_indexed"
+            ),
+            models.Index(fields=["indexed", "run"], name="search_text_of_run"),
+        ]
+
+    def __str__(self) -> str:
+        return f"of {self.result_id}"
 
 
 class Step(Tenant):

@@ -32,6 +32,7 @@ from evalhub.benchmark.measuring import (
     measure_row,
 )
 from evalhub.benchmark.serving import Site
+from results.searching import index_texts
 
 START_LIMIT, MEMORY_LIMIT = 3, 220
 
@@ -75,6 +76,7 @@ class Command(BaseCommand):
         loaded = load(size, lambda text: print(text, file=sys.stderr, flush=True), giant=size >= 1_000_000)
         from django.db import connection
 
+        index_texts()
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
         print(json.dumps(asdict(loaded)))

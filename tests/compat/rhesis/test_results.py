@@ -169,7 +169,7 @@ def test_a_second_word_about_a_result(door: Door, world: World):
     assert (world.run.passed, world.run.failed, world.run.total_latency_ms) == (2, 0, 150)
     assert_counts_are_right(world.run.pk)
     stored = TestResult.objects.get(external_id="result-2")
-    assert (stored.output_preview, "No." in stored.search_text) == ("No.", True)
+    assert (stored.output_preview, "No." in stored.searched.text) == ("No.", True)
 
 
 def test_a_status_can_be_said_later(door: Door, world: World):

@@ -1,0 +1,23 @@
+"""The texts of recorded results, brought into the search's index after they have arrived."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import transaction
+
+from results.models import SearchText
+
+AT_ONCE: Final = 500  # rows of one short transaction: about 0.1 s
+
+
+def index_texts() -> int:
+    """Index the texts that wait, and say how many; several workers at it take different ones."""
+    indexed = 0
+    while True:
+        waiting = SearchText.objects.filter(indexed=False).select_for_update(skip_locked=True, no_key=True)
+        with transaction.atomic():
+            taken = SearchText.objects.filter(pk__in=waiting.values("pk")[:AT_ONCE]).update(indexed=True)
+        if not taken:
+            return indexed
+        indexed += taken
