@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.rights import Role
 from results.annotating import Target, annotate
+from results.assigning import assign_reviewers
 from results.models import ReviewAssignment, ReviewRound, TestResult
 from results.records import Judgement, StepRecord
 from results.reviewing import submit_review
@@ -234,17 +235,20 @@ def test_the_drawers_address_opens_it_again(page, sign_in, lead, run):
     expect(page.locator("tr.is-open")).to_contain_text("Lost parcel")
 
 
-def test_the_marks_of_many_evaluators_find_room_in_every_list(page, sign_in, lead, run):
+def test_the_marks_of_many_evaluators_and_many_reviewers_find_room_in_every_list(page, sign_in, lead, run):
     for number in (7, 8, 12, 22):
         judgements = [Judgement(evaluator=f"Check {one}", value=0.9, passed=one > 2) for one in range(number)]
         make_result(run, name=f"Judged by {number}", evaluations=judgements)
+    people = [make_user(run.organization, Role.REVIEWER, name=name) for name in ("Mo Wu", "Wim Ma", "Ann Lo", "Bo Mi")]
+    assign_reviewers(list(run.results.all()), people, by=lead, overlap=4)
     sign_in(lead)
 
     cut = {}
     for path in (f"/runs/{run.pk}/", f"/runs/{run.pk}/?result={run.results.first().pk}", "/results/"):
         page.goto(path)
         cut[path] = page.evaluate(
-            "[...document.querySelectorAll('.c-marks')].filter((one) => one.scrollWidth > one.clientWidth).length"
+            """[...document.querySelectorAll(".results tbody :is(.c-marks, td:last-child)")]
+                .filter((one) => one.scrollWidth > one.clientWidth).length"""
         )
 
     assert set(cut.values()) == {0}
