@@ -16,7 +16,7 @@ from evalhub.accounts.models import User
 from results.assigning import Rule
 from results.models import Evaluation, Review, TestResult
 from results.reviewing import Correction
-from runs.models import Evaluator
+from runs.models import Comment, Evaluator
 
 OVERLAPS = (
     ("1:100", "1 reviewer each"),
@@ -150,6 +150,16 @@ class DeclineForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3, "autofocus": True}),
         help_text="The lead reads it. The result goes to another reviewer of the round.",
         error_messages={"required": "Say why, so that the lead can act on it."},
+    )
+
+
+class CommentForm(forms.Form):
+    text = forms.CharField(
+        label="Comment",
+        max_length=Comment.LONGEST,
+        widget=forms.Textarea(attrs={"rows": 6, "autofocus": True}),
+        help_text="Markdown.",
+        error_messages={"required": "A comment needs some text."},
     )
 
 

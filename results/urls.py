@@ -19,6 +19,7 @@ urlpatterns = [
     path("results/<id:result_id>/steps/<int:position>/", views_result.step_detail, name="step-detail"),
     path("projects/<id:project_id>/production/", views_production.production_list, name="production-list"),
     path("comments/", views_result.comment_create, name="comment-create"),
+    path("comments/<uuid:comment_id>/edit/", views_result.comment_edit, name="comment-edit"),
     path("comments/<uuid:comment_id>/deletion/", views_result.comment_delete, name="comment-delete"),
     path("comments/<uuid:comment_id>/restoration/", views_result.comment_restore, name="comment-restore"),
 ]

@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.csp import CSP
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.csp import csp_override
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
@@ -22,8 +22,9 @@ from evalhub.audit.models import record_event
 from evalhub.database.prepared import Prepared
 from evalhub.web import formats
 from evalhub.web.errors import Refused
-from evalhub.web.pages import back_to, fragment_target, go_to, render_page, say, wants_fragment
+from evalhub.web.pages import back_to, fragment_target, go_to, path_of, render_page, say, wants_fragment
 from evalhub.web.parts import Link
+from results.forms_review import CommentForm
 from results.models import Review, ReviewAssignment, Step, TestResult
 from results.reading import (
     activity_of,
@@ -46,7 +47,6 @@ from runs.models import Comment
 from runs.models.notes import EntityType
 from runs.views_setup import find
 
-LONGEST_COMMENT: Final = 20_000
 MOST_FEEDBACK: Final = 20
 VIEWS: Final = (("", "Read"), ("raw", "Raw"), ("json", "JSON"), ("diff", "Diff"))
 
@@ -324,8 +324,8 @@ def comment_create(request: MemberRequest) -> HttpResponse:
     text = request.POST.get("text", "").strip()
     if not text:
         raise Refused("A comment needs some text.")
-    if len(text) > LONGEST_COMMENT:
-        raise Refused(f"A comment can have {formats.count(LONGEST_COMMENT)} characters at most.")
+    if len(text) > Comment.LONGEST:
+        raise Refused(f"A comment can have {formats.count(Comment.LONGEST)} characters at most.")
     comment = Comment.objects.create(
         organization=result.organization,
         entity_type=EntityType.RESULT,
@@ -339,11 +339,37 @@ def comment_create(request: MemberRequest) -> HttpResponse:
 
 
 @requires("comment")
+@require_http_methods(["GET", "HEAD", "POST"])
+def comment_edit(request: MemberRequest, comment_id: UUID) -> HttpResponse:
+    """Say one's own comment in other words."""
+    comment = own_comment(request, comment_id)
+    result = find_result(request, str(comment.entity_id))
+    form = CommentForm(request.POST if request.method == "POST" else None, initial={"text": comment.text})
+    if form.is_bound and form.is_valid():
+        if comment.rewrite(form.cleaned_data["text"]):
+            record_event("comment.changed", comment, by=request.actor)
+        return go_to(request, back_to(request, "results:result-detail", result.pk))
+    context = {
+        "form": form,
+        "comment": comment,
+        "result": result,
+        "next": path_of(request.headers.get("HX-Current-URL", "")),
+        "dialog": wants_fragment(request),
+    }
+    status = 422 if form.errors else 200
+    return render_page(request, "results/comment_edit.html", context, fragment="dialog", status=status)
+
+
+def own_comment(request: MemberRequest, comment_id: UUID) -> Comment:
+    comments = Comment.objects.visible_to(request.actor).filter(author=request.user, entity_type=EntityType.RESULT)
+    return get_object_or_404(comments, pk=comment_id)
+
+
+@requires("comment")
 @require_POST
 def comment_delete(request: MemberRequest, comment_id: UUID) -> HttpResponse:
     """Take back one's own comment."""
-    comments = Comment.objects.visible_to(request.actor).filter(author=request.user, entity_type=EntityType.RESULT)
-    comment = get_object_or_404(comments, pk=comment_id)
+    comment = own_comment(request, comment_id)
     result = find_result(request, str(comment.entity_id))
     comment.deleted_at = comment.updated_at
     comment.save(update_fields=["deleted_at", "updated_at"])

@@ -43,7 +43,7 @@ COMMENT: Final = Row(
         "edited_at": moment("edited_at"),
     },
 )
-_text = Text(required=True, least=1, most=10_000)
+_text = Text(required=True, least=1, most=Comment.LONGEST)
 NEW_COMMENT: Final = Shape(
     "NewComment",
     {
@@ -54,7 +54,7 @@ NEW_COMMENT: Final = Shape(
         "external_id": EXTERNAL_ID,
     },
 )
-COMMENT_CHANGES: Final = Shape("CommentChanges", {"text": Text(least=1, most=10_000)}, partial=True)
+COMMENT_CHANGES: Final = Shape("CommentChanges", {"text": Text(least=1, most=Comment.LONGEST)}, partial=True)
 
 
 class CommentList(ApiView):
@@ -141,9 +141,7 @@ class CommentDetail(ApiView):
         said = self.read_body()
         (before,) = COMMENT.fetch(Comment.objects.filter(pk=comment.pk))
         check_not_stale(request, etag_of(before, COMMENT_CHANGES.fields))
-        if said.get("text", comment.text) != comment.text:
-            comment.text, comment.edited_at = said["text"], timezone.now()
-            comment.save(update_fields=["text", "edited_at", "updated_at"])
+        if comment.rewrite(said.get("text", comment.text)):
             record_event("comment.changed", comment, by=self.actor)
         return self.answer(comment)
 

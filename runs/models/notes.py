@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 from uuid import UUID, uuid4
 
 from django.apps import apps
@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.expressions import RawSQL
+from django.utils import timezone
 
 from evalhub.accounts.tenancy import Deletable, Named, Tenant, TenantQuerySet
 from evalhub.database.fields import ChoiceField
@@ -149,11 +150,21 @@ class Comment(OfEntity):
     edited_at = models.DateTimeField(null=True, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
+    LONGEST: ClassVar[int] = 10_000
+
     class Meta(OfEntity.Meta):
         pass
 
     def __str__(self) -> str:
         return self.text[:80]
+
+    def rewrite(self, text: str) -> bool:
+        """Say it in other words; whether they are others."""
+        if text == self.text:
+            return False
+        self.text, self.edited_at = text, timezone.now()
+        self.save(update_fields=["text", "edited_at", "updated_at"])
+        return True
 
 
 class Task(Named):

@@ -588,7 +588,24 @@ def test_ones_own_comment_can_be_deleted_and_brought_back(lead, actor, run):
     assert (gone, "Oops" in text_of(lead, result)) == (False, True)
 
 
-def test_a_comment_of_somebody_else_cannot_be_deleted(lead, run):
+def test_ones_own_comment_can_be_written_anew(lead, actor, run):
+    result = make_result(run)
+    lead.post("/comments/", {"result": result.pk, "text": "Oops"})
+    comment = Comment.objects.get()
+    address = f"/comments/{comment.pk}/edit/"
+
+    form = lead.get(address)
+    empty, done = lead.post(address, {"text": "  "}), lead.post(address, {"text": "Nothing was issued."})
+    again = lead.post(address, {"text": "Nothing was issued."})
+
+    assert "\nOops</textarea>" in form.text
+    assert (empty.status_code, done.status_code, again.status_code) == (422, 302, 302)
+    assert done["Location"] == f"/results/{result.pk}/"
+    assert "Nothing was issued." in text_of(lead, result) and "· edited" in text_of(lead, result)
+    assert list(AuditEvent.objects.values_list("action", flat=True)) == ["comment.created", "comment.changed"]
+
+
+def test_a_comment_of_somebody_else_cannot_be_deleted_or_changed(lead, run):
     result = make_result(run)
     ann = make_user(run.organization)
     comment = Comment.objects.create(
@@ -596,6 +613,7 @@ def test_a_comment_of_somebody_else_cannot_be_deleted(lead, run):
     )
 
     assert lead.post(f"/comments/{comment.pk}/deletion/").status_code == 404
+    assert lead.post(f"/comments/{comment.pk}/edit/", {"text": "Mine"}).status_code == 404
 
 
 def test_hostile_text_is_text_everywhere(lead, run):

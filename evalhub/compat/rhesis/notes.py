@@ -262,7 +262,7 @@ def create_comment(call: Call) -> Words:
     call.must("comment")
     body = call.body()
     body.need("content", "entity_type", "entity_id")
-    text = body.text("content", longest=10_000, least=1) or ""
+    text = body.text("content", longest=Comment.LONGEST, least=1) or ""
     word = entity_word(body.text("entity_type", longest=80) or "", body.at("entity_type"))
     ours, row = find_entity(call, word, body.ident("entity_id") or "", status=400)
     comment = Comment.objects.create(
@@ -277,12 +277,8 @@ def change_comment(call: Call, ident: str) -> Words:
     call.must("comment")
     body = call.body()
     comment = _own_comment(call, ident)
-    if "content" in body:
-        text = body.text("content", longest=10_000, least=1) or ""
-        if text != comment.text:
-            comment.text, comment.edited_at = text, timezone.now()
-            comment.save(update_fields=["text", "edited_at", "updated_at"])
-            record_event("comment.changed", comment, by=call.actor)
+    if "content" in body and comment.rewrite(body.text("content", longest=Comment.LONGEST, least=1) or ""):
+        record_event("comment.changed", comment, by=call.actor)
     return one_comment(call, comment)
 
 
