@@ -162,7 +162,7 @@ class Settlement:
         self._write()
         moved = any(shift.before != shift.after for shift in shifts)
         if moved or rollups:
-            self.run = shift_run(self.run_id, shifts)
+            self.run = shift_run(self.run_id, shifts, written=True)
             shift_rollups(self.run, rollups)
 
     def _judge(self, result: TestResult, rows: Sequence[Evaluation]) -> None:
@@ -225,7 +225,10 @@ class Settlement:
             ((self.results[pk].variant_id, row.evaluator_id), (row.state, row.value, row.passed, row.effective))
             for pk, rows in self.rows.items()
             for row in rows
-            if row.is_current and row.evaluator_id and counts_in_rollup(row, humans)
+            if row.is_current
+            and row.evaluator_id
+            and counts_in_rollup(row, humans)
+            and self.results[pk].deleted_at is None
         ]
 
     def _rollup_shifts(self) -> dict[RollupKey, RollupShift]:

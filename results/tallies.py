@@ -100,23 +100,28 @@ class Shift:
     after: Counted | None
 
 
-def shift_run(run_id: UUID, shifts: Sequence[Shift], **fields: Any) -> TestRun:
-    """Lock the run, add the shifts to its counters, save. Call before the results' rows are written.
+def shift_run(run_id: UUID, shifts: Sequence[Shift], *, written: bool = False, **fields: Any) -> TestRun:
+    """Lock the run, add the shifts to its counters, save; ``written``: the results' rows are as after the shifts.
 
     ``fields`` are set on the run as well. The lock is held until the transaction ends, so call this late.
     """
     (run,) = _LOCKED_RUN(run_id)
-    return shift_locked_run(run, shifts, **fields)
+    return shift_locked_run(run, shifts, written=written, **fields)
 
 
 def shift_locked_run(
-    run: TestRun, shifts: Sequence[Shift], *, cells: Mapping[UUID, Cell] | None = None, **fields: Any
+    run: TestRun,
+    shifts: Sequence[Shift],
+    *,
+    cells: Mapping[UUID, Cell] | None = None,
+    written: bool = False,
+    **fields: Any,
 ) -> TestRun:
     """As ``shift_run``. ``cells``: what the cases had in the run before, where the caller knows."""
     changed = [shift for shift in shifts if shift.before != shift.after]
     if not changed and not fields:
         return run
-    clusters = _cluster_shift(run, changed, cells)
+    clusters = _cluster_shift(run, changed, cells, written=written)
     totals: dict[str, float] = defaultdict(float)
     for shift in changed:
         for counted, sign in ((shift.before, -1), (shift.after, 1)):
@@ -173,7 +178,7 @@ def _add(totals: dict[str, float], counted: Counted, sign: int) -> None:
 
 
 def _cluster_shift(
-    run: TestRun, shifts: Sequence[Shift], cells: Mapping[UUID, Cell] | None
+    run: TestRun, shifts: Sequence[Shift], cells: Mapping[UUID, Cell] | None, *, written: bool
 ) -> tuple[int, int, int, int, int]:
     """Changes of (cases, judged cases, sum j^2, sum jp, sum p^2); a result without a case is a case of its own."""
     delta = [0, 0, 0, 0, 0]
@@ -184,19 +189,23 @@ def _cluster_shift(
         else:
             by_case[shift.case_id].append(shift)
     if cells is None:
-        cells = _cells_of_cases(run, by_case) if run.result_count and by_case else {}
+        cells = _cells_of_cases(run, by_case, written=written) if run.result_count and by_case else {}
     for case_id, members in by_case.items():
         before = cells.get(case_id, (0, 0, 0))
-        after = list(before)
-        for shift in members:
-            for cell, sign in ((_cell(shift.before), -1), (_cell(shift.after), 1)):
-                for i in range(3):
-                    after[i] += sign * cell[i]
-        _move_cluster(delta, before, (after[0], after[1], after[2]))
+        _move_cluster(delta, before, _shifted(before, members))
     return delta[0], delta[1], delta[2], delta[3], delta[4]
 
 
-def _cells_of_cases(run: TestRun, by_case: dict[UUID, list[Shift]]) -> dict[UUID, Cell]:
+def _shifted(cell: Cell, shifts: Iterable[Shift], sign: int = 1) -> Cell:
+    n, judged, ok = cell
+    for shift in shifts:
+        for part, way in ((_cell(shift.before), -sign), (_cell(shift.after), sign)):
+            n, judged, ok = n + way * part[0], judged + way * part[1], ok + way * part[2]
+    return n, judged, ok
+
+
+def _cells_of_cases(run: TestRun, by_case: dict[UUID, list[Shift]], *, written: bool) -> dict[UUID, Cell]:
+    """What the cases had in the run before the shifts."""
     # While no case has two results, each result is its own cluster before and after, and no query is needed.
     if run.case_count == run.result_count and all(shift.before for members in by_case.values() for shift in members):
         return {case_id: _cell(members[0].before) for case_id, members in by_case.items()}
@@ -210,7 +219,8 @@ def _cells_of_cases(run: TestRun, by_case: dict[UUID, list[Shift]]) -> dict[UUID
         )
         .values_list("case_id", "n", "judged", "ok")
     )
-    return {case_id: (n, judged, ok) for case_id, n, judged, ok in rows}
+    found = {case_id: (n, judged, ok) for case_id, n, judged, ok in rows}
+    return {case_id: _shifted(cell, by_case[case_id], -1) for case_id, cell in found.items()} if written else found
 
 
 def _cell(counted: Counted | None) -> Cell:

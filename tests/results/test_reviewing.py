@@ -13,6 +13,7 @@ from results.reviewing import Correction, ReviewConflict, submit_review, withdra
 from runs.models import Evaluator
 from tests.factories import (
     make_actor,
+    make_case,
     make_evaluator,
     make_organization,
     make_project,
@@ -42,6 +43,22 @@ def test_a_persons_verdict_wins_over_the_machine():
         ("machine", True, "failed"),
         ("human", False, "failed"),
     }
+
+
+def test_corrections_of_a_case_that_was_asked_twice_keep_the_runs_interval_right():
+    """One case of two results, both corrected to pass, beside one that passes: Wilson of 2 cases, all passed."""
+    run = make_run()
+    case = make_case(run.project).pk
+    repeated = [make_result(run, passed=False, case=case, repetition=n) for n in (1, 2)]
+    make_result(run, passed=True)
+
+    for result in repeated:
+        submit_review(result, by=make_user(), verdict="passed")
+
+    run.refresh_from_db()
+    assert (run.judged_cases, run.judged_squares, run.judged_passed, run.passed_squares) == (2, 5, 5, 5)
+    assert (run.pass_low, run.pass_high) == (pytest.approx(0.3424, abs=5e-5), 1.0)
+    assert recount(run.pk, repair=False) == []
 
 
 def test_agreeing_reviewers_leave_the_machines_word():

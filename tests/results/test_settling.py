@@ -4,12 +4,13 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from evalhub.database.ids import new_id
+from results.amending import delete_result
 from results.judging import add_judgements
 from results.models import Evaluation
 from results.records import Judgement
 from results.recounting import recount
 from results.reviewing import Correction, submit_review, withdraw_review
-from tests.factories import make_evaluator, make_result, make_run, make_user
+from tests.factories import make_actor, make_evaluator, make_result, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -75,3 +76,12 @@ def test_a_question_asked_again_is_answered_again():
     numbered = result.evaluations.filter(evaluator=tone, author=ann).order_by("nth")
     assert list(numbered.values_list("nth", "value", "is_current")) == [(0, 0.2, False), (1, 0.9, False)]
     assert recount(run.pk, repair=False) == []
+
+
+def test_what_is_said_of_a_result_that_was_deleted_meanwhile_counts_nowhere():
+    result = make_result(make_run())
+    delete_result(result, by=make_actor(result.organization))
+
+    add_judgements(result, [Judgement(evaluator="late", value=1.0, passed=True)], via="api")
+
+    assert recount(result.run_id, repair=False) == []
