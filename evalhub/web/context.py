@@ -22,6 +22,7 @@ MAIN: Final = (
 BELONGS: Final = {
     "results:result-detail": "runs:run-list",
     "results:step-detail": "runs:run-list",
+    "results:comment-edit": "runs:run-list",
     "results:assignment-create": "runs:run-list",
     "results:round-detail": "results:review-list",
     "results:round-work": "results:review-list",

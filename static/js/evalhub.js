@@ -546,10 +546,13 @@
   /* Fragments replace rows while one is open, ticked or has the focus. */
   let focusedRow = null;
   let focusedKey = null; // of a control in the drawer, whose content a verdict replaces
+  let readSoFar = null; // of the result in the drawer
   document.addEventListener("htmx:before:swap", (event) => {
     // What was resized or placed has a style; htmx would copy it as an attribute, which the policy forbids.
     const target = event.detail.ctx?.target;
     if (target instanceof Element) for (const each of $$("[id][style]", target)) each.removeAttribute("style");
+    const shown = target instanceof Element && target.matches(".drawer") && $("[id^='verdicts-']", target);
+    readSoFar = shown ? { of: shown.id, top: $(".drawer__body", target)?.scrollTop } : null;
     focusedRow = document.activeElement?.closest?.("[data-row]")?.id ?? null;
     if (document.activeElement?.closest?.(".drawer")) focusedKey = document.activeElement.dataset.key ?? "";
   });
@@ -561,6 +564,9 @@
     else if (lost && focusedKey !== null) focusInDrawer(focusedKey);
     focusedKey = null;
     countAll();
+    const same = readSoFar && document.getElementById(readSoFar.of)?.closest(".drawer");
+    if (same) $(".drawer__body", same).scrollTop = readSoFar.top;
+    readSoFar = null;
     const list = $("[data-list][data-drawer]");
     const id = new URL(location.href).searchParams.get("result");
     if (list && id && isDrawerOpen(drawerOf(list))) {

@@ -282,6 +282,33 @@ def test_a_turn_is_commented_on_from_its_line(page, sign_in, lead, run):
     expect(drawer.locator("#turn-2 .note")).to_contain_text("Nothing was issued.")
 
 
+def test_a_comment_is_written_changed_and_taken_back_in_its_place(page, sign_in, lead, run):
+    page.set_viewport_size({"width": 1440, "height": 500})
+    sign_in(lead)
+    page.goto(f"/runs/{run.pk}/?result={run.results.first().pk}")
+    drawer = page.locator("#drawer")
+
+    page.keyboard.press("m")
+    page.keyboard.type("Frist")
+    read = drawer.locator(".drawer__body").evaluate("(one) => one.scrollTop")
+    page.keyboard.press("Control+Enter")
+    expect(drawer.locator(".comment__body")).to_have_text("Frist")
+    assert drawer.locator(".drawer__body").evaluate("(one) => one.scrollTop") == read > 0
+    edit, delete = drawer.get_by_role("link", name="Edit this"), drawer.get_by_role("button", name="Delete this")
+    assert edit.bounding_box()["y"] == delete.bounding_box()["y"]
+    edit.click()
+    dialog = page.get_by_role("dialog", name="Edit your comment")
+    dialog.get_by_label("Comment").fill("First")
+    page.keyboard.press("Control+Enter")
+    expect(drawer.locator(".comment__body")).to_have_text("First")
+    page.locator("html[data-ready]").wait_for(state="attached")
+    drawer.get_by_role("button", name="Delete this").click()
+    expect(drawer.locator(".comment__body")).to_have_count(0)
+    page.keyboard.press("u")
+
+    expect(page.locator("#drawer .comment__body")).to_have_text("First")
+
+
 def test_a_verdict_on_a_turn_stands_in_the_conversation(page, sign_in, lead, run):
     result = TestResult.objects.get(name="Refund after 30 days")
     actor = Actor(user=lead, organization=run.organization, role=Role.LEAD)
