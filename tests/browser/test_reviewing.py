@@ -200,6 +200,8 @@ def test_undo_brings_the_review_back(page, sign_in, lead, ann, run):
     page.get_by_label("Comment").fill("Too quick")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_text("Pass saved")).to_be_visible()
+    said, form = page.locator("[data-toast]").bounding_box(), page.locator("#review-form").bounding_box()
+    assert said["x"] + said["width"] <= form["x"]  # where one writes on
 
     page.get_by_role("button", name="Undo").click()
 
