@@ -4,6 +4,11 @@
 import os
 import sys
 
+if sys.version_info < (3, 7):  # older than what the search for a newer one can be written in
+    sys.exit(
+        "EvalHub needs Python 3.12 or newer, and this is %d.%d: run it as python3.12 manage.py" % sys.version_info[:2]
+    )
+
 from evalhub.bootstrap import CannotStart, prepare
 
 MODES = {"demo": "demo", "test": "test"}

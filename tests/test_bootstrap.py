@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import runpy
 import stat
 import subprocess
 import sys
@@ -60,6 +61,13 @@ def test_it_needs_the_standard_library_only(script):
 
     assert {name.split(".")[0] for name in names} - {"evalhub"} <= sys.stdlib_module_names
     assert {name for name in names if name.startswith("evalhub")} <= {"evalhub.bootstrap"}
+
+
+def test_a_python_too_old_to_search_says_so(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 6, 15))
+
+    with pytest.raises(SystemExit, match="EvalHub needs Python 3.12 or newer, and this is 3.6: run it as python3.12"):
+        runpy.run_path(str(ROOT / "manage.py"))
 
 
 def test_a_python_that_does_not_run_is_passed_over(machine, monkeypatch):

@@ -277,7 +277,7 @@ class Server:
             found.mkdir(parents=True, exist_ok=True)
             os.chown(found, owner.pw_uid, owner.pw_gid)
             found.chmod(0o700)
-            if self._as_owner("sh", "-c", 'cd "$1" && test -w .', "sh", str(found)).returncode == 0:
+            if self._as_owner("/bin/sh", "-c", 'cd "$1" && test -w .', "sh", str(found)).returncode == 0:
                 return found
         raise PostgresError(
             f"The user {owner.pw_name}, which runs PostgreSQL for root, can write to no folder of ours."
