@@ -371,7 +371,7 @@ def _server_user() -> pwd.struct_passwd | None:
 
 
 def _sentence(words: str, folder: Path) -> str:
-    if "No space left on device" in words or "Disk quota exceeded" in words:
+    if any(sign in words for sign in ("No space left on device", "Disk quota exceeded", "Check free disk space")):
         return f"The disk is full: PostgreSQL needs about 100 MB in {folder}."
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     told = [line for line in lines if re.search(r"FATAL|PANIC|error:|Errno", line)] or lines or ["it said nothing"]

@@ -240,9 +240,15 @@ def test_a_socket_folder_that_somebody_else_opened_is_refused(server):
         server.join()
 
 
-def test_a_full_disk_is_one_sentence():
-    said = 'initdb: error: could not write to file "x": No space left on device\ninitdb: removing data directory'
-
+@pytest.mark.parametrize(
+    "said",
+    [
+        'initdb: error: could not write to file "x": No space left on device\ninitdb: removing data directory',
+        'FATAL:  could not extend file "x": wrote only 4096 of 8192 bytes at block 9\nHINT:  Check free disk space.\n'
+        "PANIC:  cannot abort transaction 1, it was already committed",
+    ],
+)
+def test_a_full_disk_is_one_sentence(said):
     assert postgres._sentence(said, Path("/rows")) == "The disk is full: PostgreSQL needs about 100 MB in /rows."
 
 

@@ -48,8 +48,8 @@ class Command(BaseCommand):
             self.stop(supervisor)
 
     def serve(self, supervisor: Supervisor, listener: socket.socket) -> None:
-        self.say("Starting the database.")
         server = own_server()
+        self.say("Starting the database." if server is not None else "Asking the database.")
         if server is not None:
             server.join()
         with own_connection() as probe:
