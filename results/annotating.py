@@ -175,14 +175,15 @@ def _move(settled: Settlement, row: Evaluation, target: Target) -> None:
         if (one.evaluator_id, one.turn) == (row.evaluator_id, row.turn) and one.withdrawn_at is None
     ]  # fmt: skip
     key = (target.evaluator.pk if target.evaluator else None, target.turn)
-    if key != (row.evaluator_id, row.turn) and row.is_current and left:
-        settled.change(max(left, key=lambda one: one.nth), is_current=True)
+    comes_back = key != (row.evaluator_id, row.turn) and row.is_current and left
     same = [other for other in others if (other.evaluator_id, other.turn) == key]
     for other in same:
         if other.is_current:
             settled.change(other, is_current=False)
     nth = 1 + max((other.nth for other in same), default=-1)
     settled.change(row, evaluator_id=key[0], turn=target.turn, nth=nth, is_current=True)
+    if comes_back:  # changes are written in this order, and the row has to be away before
+        settled.change(max(left, key=lambda one: one.nth), is_current=True)
 
 
 def _sync(settled: Settlement, review: Review) -> None:

@@ -95,6 +95,7 @@ class Settlement:
             for row in _JUDGEMENTS_OF_ONE(ids[0]) if len(ids) == 1 else _judgements(ids):
                 self.rows[row.result_id].append(row)
         self._before = {pk: Counted.of(result) for pk, result in results.items()}
+        self._stood = {pk: _standing_in(result) for pk, result in results.items()}
         self._rollup_before = self._rollup_parts()
         self._new: list[Evaluation] = []
         self._changed: dict[UUID, dict[str, Any]] = {}  # evaluation -> what to write
@@ -193,8 +194,8 @@ class Settlement:
         now = timezone.now()
         alike: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
         for result in self.results.values():
-            if result.pk in self._touched or Counted.of(result) != self._before[result.pk]:
-                alike[tuple(getattr(result, name) for name in RESULT_FIELDS)].append(result.pk)
+            if result.pk in self._touched or _standing_in(result) != self._stood[result.pk]:
+                alike[_standing_in(result)].append(result.pk)
         for values, pks in alike.items():  # a round of 10,000 reviews makes one or two groups
             named = dict(zip(RESULT_FIELDS, values, strict=True))
             update_rows(TestResult, pks, {**named, "updated_at": now})
@@ -252,6 +253,10 @@ class Settlement:
         if not judged:
             return set()
         return set(Evaluator.objects.filter(pk__in=judged, who=Evaluator.Who.HUMAN).values_list("pk", flat=True))
+
+
+def _standing_in(result: TestResult) -> tuple[Any, ...]:
+    return tuple(getattr(result, name) for name in RESULT_FIELDS)
 
 
 def review_state_of(result: TestResult, *, conflict: bool, waiting: bool) -> str:

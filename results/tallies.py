@@ -369,6 +369,8 @@ def _shift_one(run: TestRun, key: RollupKey, shift: RollupShift) -> None:
     )
     for name, delta in zip(ROLLUP_COUNTS, shift.counts, strict=True):
         setattr(rollup, name, getattr(rollup, name) + delta)
+    if not rollup.value_count:
+        rollup.value_sum = 0.0  # of 0.1 + 0.2 - 0.1 - 0.2 something is left
     extremes = [value for value in (rollup.value_min, rollup.value_max, shift.low, shift.high) if value is not None]
     rollup.value_min, rollup.value_max = (min(extremes), max(extremes)) if extremes else (None, None)
     rollup.save()

@@ -4,9 +4,9 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from evalhub.database.ids import new_id
-from results.amending import delete_result
+from results.amending import amend_result, delete_result
 from results.judging import add_judgements
-from results.models import Evaluation
+from results.models import Evaluation, Rollup
 from results.records import Judgement
 from results.recounting import recount
 from results.reviewing import Correction, submit_review, withdraw_review
@@ -85,3 +85,28 @@ def test_what_is_said_of_a_result_that_was_deleted_meanwhile_counts_nowhere():
     add_judgements(result, [Judgement(evaluator="late", value=1.0, passed=True)], via="api")
 
     assert recount(result.run_id, repair=False) == []
+
+
+def test_a_result_whose_outcome_stays_still_forgets_a_verdict_that_no_longer_decides():
+    """Reported as failed, corrected to failed: an error that is told later takes the correction out of the outcome."""
+    result = make_result(passed=True, reported_outcome="failed")
+    correction = Correction(evaluator=result.evaluations.get().evaluator, passed=False)
+    submit_review(result, by=make_user(), verdict="", corrections=[correction])
+
+    amend_result(result, {"error": "It broke."}, by=make_actor(result.organization), via="rhesis")
+
+    result.refresh_from_db()
+    assert (result.outcome, result.human_verdict) == ("failed", "")
+    assert recount(result.run_id, repair=False) == []
+
+
+def test_a_sum_of_nothing_is_nothing():
+    run = make_run()
+    values = (0.1, 0.2, 0.3)
+    results = [make_result(run, evaluations=[Judgement(evaluator="tone", value=value)]) for value in values]
+
+    for result in results:
+        delete_result(result, by=make_actor(run.organization))
+
+    assert list(Rollup.objects.values_list("value_count", "value_sum")) == [(0, 0.0)]
+    assert recount(run.pk, repair=False) == []

@@ -245,6 +245,21 @@ def test_a_verdict_moves_to_another_target(door: Door, world: World, say: Say):
 
 
 @GENERATIONS
+def test_a_verdict_that_moves_away_leaves_the_one_before_it(door: Door, world: World, say: Say):
+    say(door, "passed")
+    second = say(door, "failed")
+
+    change(door, second, target=METRIC)
+
+    result = door.get("test_results/result-1")
+    assert (result["last_review"]["status"]["status_id"], sorted(result["review_summary"])) == (
+        "passed", ["metric:Refusal", "test_result"],
+    )  # fmt: skip
+    assert metric_of(result)["is_successful"] is False
+    check(world)
+
+
+@GENERATIONS
 def test_removing_restores_what_was_before(door: Door, world: World, say: Say):
     first = say(door, "failed")
     second = say(door, "passed")
