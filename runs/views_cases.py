@@ -64,7 +64,9 @@ def case_list(request: MemberRequest) -> HttpResponse:
 @require_safe
 def case_detail(request: MemberRequest, case_id: str) -> HttpResponse:
     actor = request.actor
-    found = Case.objects.visible_to(actor).select_related("project", "category", "topic", "requirement", "owner")
+    found = Case.objects.visible_to(actor).select_related(
+        "project", "category", "topic", "requirement", "prompt", "owner"
+    )
     case = find(found, case_id)
     test_sets = TestSet.objects.visible_to(actor).filter(cases=case).only("id", "name", "revision", "archived_at")
     others = TestSet.objects.visible_to(actor).current().filter(project=case.project).exclude(cases=case)

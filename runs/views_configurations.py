@@ -10,14 +10,15 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evalhub.accounts.access import requires
-from evalhub.accounts.actor import MemberRequest
+from evalhub.accounts.actor import Actor, MemberRequest
+from evalhub.accounts.tenancy import parse_uuid
 from evalhub.web.pages import go_to, render_page, say
 from evalhub.web.parts import Link
 from runs.changing import locked
 from runs.configurations import change_configuration, create_configuration, evaluators_of
 from runs.current import current_project, find_project
 from runs.forms import ConfigurationForm
-from runs.models import ConfigurationEvaluator, Evaluator, Project, TestConfiguration, TestRun
+from runs.models import ConfigurationEvaluator, Evaluator, Lookup, Project, TestConfiguration, TestRun
 from runs.setup_filters import ConfigurationFilter
 from runs.views_setup import (
     LAST_RUNS,
@@ -65,7 +66,9 @@ def configuration_list(request: MemberRequest) -> HttpResponse:
 @require_safe
 def configuration_detail(request: MemberRequest, configuration_id: str) -> HttpResponse:
     actor = request.actor
-    found = TestConfiguration.objects.visible_to(actor).select_related("project", "owner", "test_set", "endpoint")
+    found = TestConfiguration.objects.visible_to(actor).select_related(
+        *("project", "owner", "test_set", "endpoint", "category", "topic", "prompt")
+    )
     configuration = find(found, configuration_id)
     runs = recent_runs(actor, configuration=configuration)
     run_count = TestRun.objects.visible_to(actor).listed().current().filter(configuration=configuration).count()
@@ -79,11 +82,19 @@ def configuration_detail(request: MemberRequest, configuration_id: str) -> HttpR
         evaluators=evaluators_of(configuration),
         parameters=[(PARAMETERS[name], parameters[name]) for name in PARAMETERS if name in parameters],
         other={name: value for name, value in parameters.items() if name not in PARAMETERS},
+        status=status_of(configuration, actor),
         activity=activity_of(actor, configuration),
         restore_url=reverse("runs:configuration-restore", args=[configuration.pk]),
         crumbs=project_crumbs(configuration.project, "configuration", "Configurations"),
     )
     return render_page(request, "runs/configuration_detail.html", context)
+
+
+def status_of(configuration: TestConfiguration, actor: Actor) -> str:
+    """A word, or one of the organisation's own, which is named by its id."""
+    own = parse_uuid(configuration.status)
+    named = Lookup.objects.visible_to(actor).filter(pk=own).first() if own else None
+    return named.name if named else configuration.status.replace("_", " ").capitalize()
 
 
 PARAMETERS = {

@@ -234,6 +234,7 @@ _case_row: dict[str, Shown] = {
     "category": text("category__name", null=True),
     "topic": text("topic__name", null=True),
     "requirement": text("requirement__name", null=True),
+    "prompt": text("prompt__content", "What it was made from.", null=True),
     "priority": whole("priority", null=True),
     "owner": person("owner"),
     "assignee": person("assignee"),
@@ -564,6 +565,10 @@ _configuration_row: dict[str, Shown] = {
     "description": text("description"),
     "endpoint": reference("endpoint", null=True),
     "test_set": reference("test_set", null=True),
+    "category": text("category__name", "Runs ask the set's cases of this category only; null: of all.", null=True),
+    "topic": text("topic__name", "Likewise.", null=True),
+    "prompt": text("prompt__content", "Likewise: cases made from this prompt.", null=True),
+    "status": text("status", "A word or an id of Rhesis' list of statuses."),
     "evaluators": Shown(
         list_of(REFERENCE),
         ("its_evaluators",),
@@ -585,6 +590,8 @@ _new_configuration, _configuration_changes = shapes_of(
         "endpoint": Ref(model=Endpoint, null=True, doc="Null: results come from elsewhere."),
         "test_set": Ref(model=TestSet, null=True),
         "evaluators": Items(of=Ref(model=Evaluator), most=200, once=True, doc="All of them, in their order."),
+        "category": _word,
+        "topic": _word,
         "parameters": Json(only=dict, doc="model, repetitions, concurrency, timeout, and your own."),
         **USUAL,
     },
@@ -603,12 +610,12 @@ def _check_configuration(project_id: Any, values: dict[str, Any]) -> None:
 def _make_configuration(actor: Actor, values: dict[str, Any]) -> TestConfiguration:
     project = values.pop("project")
     _check_configuration(project.pk, values)
-    return create_configuration(project, by=actor, **values)
+    return create_configuration(project, by=actor, **_with_words(actor, values))
 
 
 def _edit_configuration(row: TestConfiguration, actor: Actor, values: dict[str, Any]) -> TestConfiguration:
     _check_configuration(row.project_id, values)
-    return change_configuration(row, by=actor, **values)
+    return change_configuration(row, by=actor, **_with_words(actor, values))
 
 
 CONFIGURATIONS: Final = Noun(

@@ -481,3 +481,16 @@ def test_lists_are_narrowed_by_project(api, project):
     }
 
     assert found == {"support-bot": ["here"], project.pk: ["here"], "nothing": []}
+
+
+def test_a_configuration_says_and_is_told_which_cases_of_its_set_it_asks(api, project):
+    made = api.post(
+        "/api/configurations/", {"project": project.slug, "name": "Safety", "category": "Safety", "topic": "Cards"}
+    ).json()
+
+    changed = api.patch(f"/api/configurations/{made['id']}/", {"topic": None}).json()
+
+    assert [(one["category"], one["topic"], one["prompt"]) for one in (made, changed)] == [
+        ("Safety", "Cards", None),
+        ("Safety", None, None),
+    ]

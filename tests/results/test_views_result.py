@@ -88,6 +88,12 @@ def test_a_result_stands_under_runs(lead, run):
     assert [link.split("</svg>")[1].split("<")[0] for link in text.split('aria-current="page"')[1:]] == ["Runs"]
 
 
+def test_a_result_names_the_suites_that_it_was_in(lead, run):
+    result = make_result(run, path=[{"type": "suite", "name": "Refunds"}, {"type": "suite", "name": "After 30 days"}])
+
+    assert "<dt>Suite</dt><dd>Refunds › After 30 days</dd>" in text_of(lead, result)
+
+
 def test_ids_that_differ_in_case_only_find_their_own(lead, run):
     upper, lower = make_result(run, external_id="Result-1"), make_result(run, external_id="result-1")
 

@@ -13,13 +13,17 @@ from runs.configurations import evaluators_of
 from runs.evaluators import change_evaluator
 from runs.models import (
     Case,
+    Category,
     ConfigurationEvaluator,
     Endpoint,
     Evaluator,
+    Lookup,
     Project,
+    Prompt,
     SavedView,
     TestConfiguration,
     TestSet,
+    Topic,
 )
 from tests.factories import (
     make_actor,
@@ -824,6 +828,26 @@ def test_an_older_version_opens_on_request(as_lead, lead):
 
     assert ("<ins>75</ins>" in newest, "<ins>25</ins>" in newest) == (True, False)
     assert re.search(r"<dt>Threshold</dt><dd>.*<ins>0.25</ins>", older)
+
+
+def test_a_configuration_says_which_cases_of_its_set_it_asks(as_lead, lead):
+    words = {
+        "category": Category.objects.create(organization=lead.organization, name="Safety"),
+        "topic": Topic.objects.create(organization=lead.organization, name="Cards"),
+        "prompt": Prompt.objects.create(organization=lead.organization, content="Charge it again?"),
+    }
+    own = Lookup.objects.create(organization=lead.organization, family="status:TestConfiguration", name="In trial")
+    configuration = make_configuration(make_project(lead.organization), **words, status=str(own.pk))
+
+    page = as_lead.get(reverse("runs:configuration-detail", args=[configuration.pk])).text
+
+    said = dict(re.findall(r"<dt>(Asks only [a-z]+|Status)</dt><dd>(.*?)</dd>", page))
+    assert said == {
+        "Asks only category": "Safety",
+        "Asks only topic": "Cards",
+        "Asks only prompt": "Charge it again?",
+        "Status": "In trial",
+    }
 
 
 def test_people_do_not_take_over_from_a_machine_that_has_judged(as_lead, lead):
