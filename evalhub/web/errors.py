@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from evalhub.web.json import dumps
-from evalhub.web.pages import wants_fragment
+from evalhub.web.pages import is_here, path_of, wants_fragment
 from evalhub.web.request_ids import current_request_id
 
 log = logging.getLogger("evalhub.web")
@@ -54,10 +54,12 @@ def problem(status: int, detail: str, *, title: str = "", kind: str = "about:bla
     return HttpResponse(dumps(body), status=status, content_type="application/problem+json")
 
 
-def answer(request: HttpRequest, status: int, title: str, text: str, *, alone: bool = False) -> HttpResponse:
+def answer(
+    request: HttpRequest, status: int, title: str, text: str, *, alone: bool = False, form: str = ""
+) -> HttpResponse:
     """The mistake as the asker can read it: problem details, a fragment, or a page.
 
-    ``alone`` pages ask the database nothing: it may be what broke.
+    ``alone`` pages ask the database nothing: it may be what broke. ``form``: where the form can be opened again.
     """
     number = current_request_id.get() or ""
     if request.path.startswith("/api/"):
@@ -66,7 +68,7 @@ def answer(request: HttpRequest, status: int, title: str, text: str, *, alone: b
         said = {"detail": text, "request_id": number}
         response = HttpResponse(dumps(said), status=status, content_type="application/json")
     else:
-        values = {"status": status, "heading": title, "text": text, "request_id": number}
+        values = {"status": status, "heading": title, "text": text, "request_id": number, "form_url": form}
         template = "errors/fragment.html" if wants_fragment(request) else f"errors/{'alone' if alone else 'page'}.html"
         if alone:
             body = render_to_string(template, values)
@@ -125,9 +127,15 @@ def database_away(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Who signed in anew in another tab has forms of the old session open here; their scripts know it by the header."""
     log.warning("CSRF check failed: %s", reason)
     text = (
-        "The form was open for too long, or in another session. Nothing was changed. "
-        "Reload the page, and send it again. Cookies have to be allowed for this site."
+        "It was open for too long, or in another session. Nothing was changed. "
+        "Open it again, and send it once more. Cookies have to be allowed for this site."
     )
-    return answer(request, 403, "This form has expired", text)
+    came_from = path_of(request.headers.get("Referer", ""))
+    response = answer(
+        request, 403, "This form has expired", text, form=came_from if is_here(request, came_from) else ""
+    )
+    response.headers["X-Form-Expired"] = "true"
+    return response

@@ -70,8 +70,12 @@
     const login = root.dataset.login;
     if (login && raw.redirected && new URL(raw.url).pathname === login && location.pathname !== login) {
       event.preventDefault();
-      keepTyped();
+      keepTyped(SIGNED_OUT);
       location.assign(`${login}?next=${encodeURIComponent(location.pathname + location.search)}`);
+    } else if (raw.headers.get("X-Form-Expired") && !("again" in root.dataset)) {  // twice: cookies are forbidden
+      event.preventDefault();
+      keepTyped(EXPIRED);
+      location.reload();
     }
   });
 
@@ -136,6 +140,7 @@
 
   on("click", "[data-reload]", (event) => {
     event.preventDefault();
+    keepTyped("");
     location.reload();
   });
 
@@ -310,19 +315,21 @@
     $("[aria-invalid='true']", within)?.focus();
   }
 
-  /* --- what was typed when the session ended: kept in this tab until one has signed in again --- */
+  /* --- what was typed when a session or a form ended: kept in this tab until the page is here again --- */
 
   const TYPED = "evalhub-typed";
+  const SIGNED_OUT = "You had been signed out.";
+  const EXPIRED = "The form had expired.";
   const shelf = (() => { try { return window.sessionStorage; } catch { return null; } })();  // browsers may forbid it
   const typedIn = new Set();
   for (const kind of ["input", "change"]) on(kind, "form[method='post'] *", (event, field) => { if (field.form) typedIn.add(field.form); });
 
-  function keepTyped() {
+  function keepTyped(why = null) {
     const forms = [...typedIn].filter((form) => form.isConnected && !$("[type='password'], [type='file']", form)).map((form) => ({
       action: form.getAttribute("action"),
       fields: [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken"),
     }));
-    if (forms.length) shelf?.setItem(TYPED, JSON.stringify({ at: location.pathname, forms }));
+    if (forms.length || why === EXPIRED) shelf?.setItem(TYPED, JSON.stringify({ at: location.pathname, forms, why }));
   }
 
   window.addEventListener("submit", (event) => { if (!event.defaultPrevented && root.dataset.login) keepTyped(); });
@@ -331,21 +338,28 @@
     const login = root.dataset.login;
     const kept = shelf?.getItem(TYPED);
     if (!login || !kept) return;
+    const { at, forms, why } = JSON.parse(kept);
+    if ($("[data-expired]")) {
+      shelf.setItem(TYPED, JSON.stringify({ at, forms, why: EXPIRED }));
+      return;
+    }
     shelf.removeItem(TYPED);
-    const { at, forms } = JSON.parse(kept);
-    if (at !== location.pathname || !document.referrer || new URL(document.referrer).pathname !== login) return;
+    const signedIn = document.referrer && new URL(document.referrer).pathname === login;
+    const reason = why ?? (signedIn ? SIGNED_OUT : null);
+    if (at !== location.pathname || reason === null) return;
+    root.dataset.again = "";
     for (const { action, fields } of forms) {
       const form = $$("form[method='post']").find((each) => each.getAttribute("action") === action);
       if (!form) continue;
       for (const field of form.elements) {
         const values = fields.filter(([name]) => name === field.name).map(([, value]) => value);
-        if (!field.name || field.type === "hidden" || field.name === "csrfmiddlewaretoken") continue;
+        if (!field.name || field.type === "hidden") continue;
         if (field.matches("[type='radio'], [type='checkbox']")) field.checked = values.includes(field.value);
         else if (values.length) field.value = values[0];
       }
       form.dispatchEvent(new Event("change", { bubbles: true }));
-      toast("You had been signed out. What you typed is here again.");
     }
+    if (reason || forms.length) toast(`${reason} ${forms.length ? "What you typed is here again." : "Nothing was changed: try it again."}`.trim());
   }
 
   /* --- selection --- */

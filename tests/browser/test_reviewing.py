@@ -399,6 +399,30 @@ def test_a_session_that_ends_in_the_middle_of_a_review_loses_nothing(page, sign_
     assert (review.verdict, review.comment) == ("failed", "Half a page of reasons")
 
 
+@pytest.mark.parametrize("leave", ["Control+Enter", "by itself"])
+@pytest.mark.parametrize("forgiven", [("console: Failed to load resource: the server responded with a status of 403",)])
+def test_who_signed_in_anew_in_another_tab_loses_nothing_in_this_one(page, sign_in, lead, ann, run, leave, forgiven):
+    made = assign_reviewers([judged(run, False)], [ann], by=lead)
+    sign_in(ann)
+    page.goto(reverse("results:review", args=[made.assignments.get().pk]))
+
+    page.context.clear_cookies(name=settings.CSRF_COOKIE_NAME)
+    page.get_by_label("Comment").fill("Half a page of reasons")
+    page.keyboard.press("Escape")
+    page.keyboard.press("f")
+    if leave != "by itself":
+        page.keyboard.press(leave)
+        page.get_by_role("link", name="Open the form again").click()
+
+    arrived(page, page.get_by_text("The form had expired. What you typed is here again."))
+    expect(page.get_by_label("Comment")).to_have_value("Half a page of reasons")
+    expect(page.get_by_text("Draft saved")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Nothing in this round waits for you any more.")).to_be_visible()
+    review = Review.objects.get()
+    assert (review.verdict, review.comment) == ("failed", "Half a page of reasons")
+
+
 def test_what_was_typed_comes_back_only_where_and_when_it_belongs(page, sign_in, lead, ann, run):
     made = assign_reviewers([judged(run, False), judged(run, True)], [ann], by=lead)
     first, second = made.assignments.order_by("id")

@@ -106,7 +106,18 @@ def test_a_form_without_its_token_changes_nothing_and_says_what_to_do(headers):
 
     assert answer.status_code == 403
     assert "This form has expired" in answer.text
-    assert "Reload the page, and send it again." in answer.text
+    assert "Open it again, and send it once more." in answer.text
+    assert answer["X-Form-Expired"] == "true"
+
+
+def test_a_form_that_has_expired_can_be_opened_again():
+    client = Client(enforce_csrf_checks=True)
+
+    here = client.post("/styleguide/", headers={"Referer": "http://testserver/styleguide/?tab=forms"})
+    elsewhere = client.post("/styleguide/", headers={"Referer": "http://evil.example//evil.example/"})
+
+    assert 'href="/styleguide/?tab=forms" data-expired' in here.text
+    assert "data-expired" not in elsewhere.text
 
 
 def test_htmx_sends_the_token_by_a_header():
