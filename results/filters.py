@@ -69,7 +69,9 @@ class ResultFilter(TenantFilterSet):
     score_max = django_filters.NumberFilter(label="Score at most", method="as_it_is", help_text="Of the evaluator.")
     review = ChoicesFilter(label="Review", method="with_review", choices=REVIEWS)
     reviewer = django_filters.CharFilter(
-        label="Reviewer", method="of_reviewer", help_text="A user's id, or `me`: asked, or has reviewed."
+        label="Reviewer",
+        method="of_reviewer",
+        help_text="A user's id or e-mail address, or `me`: asked, or has reviewed.",
     )
     tag = WordsFilter(label="Tag", field_name="tags", lookup_expr="overlap", help_text="Any of these.")
     variant = django_filters.NumberFilter(

@@ -46,6 +46,9 @@ def both_ways(sorts: dict[str, str]) -> list[tuple[str, str]]:
 WAYS: Final = (("", ""), ("-", ", descending"))
 
 
+PERSON = "A user's id or e-mail address, or `me`."
+
+
 class RunFilter(TenantFilterSet):
     q = django_filters.CharFilter(
         label="Search",
@@ -67,9 +70,9 @@ class RunFilter(TenantFilterSet):
     commit = django_filters.CharFilter(label="Commit", lookup_expr="startswith", max_length=200, help_text="Its start.")
     tag = WordsFilter(label="Tag", field_name="tags", lookup_expr="overlap", help_text="Any of these.")
     via = ChoicesFilter(label="Arrived by", choices=TestRun.Via.choices)
-    owner = django_filters.CharFilter(label="Owner", method="of_person", help_text="A user's id, or `me`.")
-    assignee = django_filters.CharFilter(label="Assignee", method="of_person", help_text="A user's id, or `me`.")
-    created_by = django_filters.CharFilter(label="By", method="of_person", help_text="A user's id, or `me`.")
+    owner = django_filters.CharFilter(label="Owner", method="of_person", help_text=PERSON)
+    assignee = django_filters.CharFilter(label="Assignee", method="of_person", help_text=PERSON)
+    created_by = django_filters.CharFilter(label="By", method="of_person", help_text=PERSON)
     reviews = ChoicesFilter(label="Reviews", method="with_reviews", choices=REVIEWS)
     pass_rate_min = django_filters.NumberFilter(
         label="Pass rate at least", field_name="pass_rate", lookup_expr="gte", help_text="0 to 1."

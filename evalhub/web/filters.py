@@ -16,6 +16,7 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.timezone import localtime
 
 from evalhub.accounts.actor import Actor
+from evalhub.accounts.models import Membership
 from evalhub.accounts.tenancy import find_rows, parse_uuid
 from evalhub.web import formats
 from evalhub.web.parts import Chip
@@ -194,9 +195,12 @@ def said(value: Any) -> str:
 
 
 def named_or_me(value: str, actor: Actor | None) -> UUID | None:
-    """The user that a filter names: by id, or ``me``."""
+    """The user that a filter names: by id, a colleague's e-mail address, or ``me``."""
     if value == "me":
         return actor.user.pk if actor else None
+    if "@" in value and actor and "\0" not in value:
+        colleagues = Membership.objects.filter(organization=actor.organization_id, user__email=value.strip().lower())
+        return colleagues.values_list("user_id", flat=True).first()
     return parse_uuid(value)
 
 

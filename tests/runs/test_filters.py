@@ -119,7 +119,7 @@ def test_runs_are_found_by_endpoint_and_test_set_of_their_configuration():
         assert found(actor, **query) == ["configured"], query
 
 
-def test_people_are_named_by_id_or_me():
+def test_people_are_named_by_id_address_or_me():
     actor = make_actor()
     other = make_user(actor.organization)
     project = make_project(actor.organization)
@@ -130,6 +130,8 @@ def test_people_are_named_by_id_or_me():
     assert found(actor, owner=str(other.pk)) == ["hers"]
     assert found(actor, assignee="me") == ["hers"]
     assert found(actor, owner="nobody") == []
+    assert found(actor, owner=other.email.upper()) == ["hers"]
+    assert found(actor, owner=make_user().email) == []
 
 
 def test_the_pass_rate_has_bounds_and_an_order():
