@@ -49,6 +49,7 @@ PROMPTFOO_KEYS = {
     ("data", "results"),  # what promptfoo shares
     ("results", "table"),
 }
+NO_TEXT = {b"%PDF-": "a PDF file", b"PAR1": "a Parquet file", b"SQLite format 3": "an SQLite database"}
 LIST_OF_OBJECTS = re.compile(rb":\s*\[\s*\{")
 XML_START = re.compile(rb"<\?xml|<!|<[A-Za-z]")
 XML_ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
@@ -73,6 +74,9 @@ def detect(path: Path, limits: Limits | None = None) -> Format:
         )
     if head.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")):
         raise ImportProblem("This is a compressed file: unpack it, then import what is inside.")
+    for start, what in NO_TEXT.items():
+        if head.startswith(start):
+            raise ImportProblem(f"This is {what}: import the results as CSV or JSON.")
     if XML_START.match(text):
         raise detect_xml(text)
     if text[:1] in (b"{", b"["):
@@ -90,6 +94,8 @@ def detect_zip(path: Path, limits: Limits) -> Format:
     with open_archive(path, limits) as archive:
         if "header.json" in archive or "_journal/start.json" in archive:
             return Format.INSPECT_ZIP
+        if "xl/workbook.xml" in archive:
+            raise ImportProblem("This is an Excel workbook: save the sheet as CSV, then import that.")
     raise ImportProblem(
         "This zip file holds no Inspect AI log (neither header.json nor _journal/start.json): "
         "unpack it, then import what is inside."

@@ -85,6 +85,9 @@ def test_formats_that_come_later_are_named(tmp_path, content, named):
             "This is a Git LFS pointer, not the file itself",
         ),
         (b"\x1f\x8b\x08\x00abc", "This is a compressed file"),
+        (b"%PDF-1.4\n1 0 obj", "This is a PDF file: import the results as CSV or JSON."),
+        (b"PAR1\x15\x04\x15", "This is a Parquet file: import the results as CSV or JSON."),
+        (b"SQLite format 3\x00\x10", "This is an SQLite database: import the results as CSV or JSON."),
         (b"\x7fELF\x00\x00\x01", "This is a binary file of a kind that EvalHub does not know."),
         (b"<html><body>Log in</body></html>", "This is an XML or HTML file (html) that EvalHub does not know."),
         (b"[]", "The file holds an empty list."),
@@ -104,6 +107,14 @@ def test_another_zip_file_is_no_log(tmp_path):
         archive.writestr("data.csv", "a,b")
 
     assert problem_with(path).startswith("This zip file holds no Inspect AI log")
+
+
+def test_an_excel_workbook_is_named(tmp_path):
+    path = tmp_path / "results.xlsx"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+
+    assert problem_with(path) == "This is an Excel workbook: save the sheet as CSV, then import that."
 
 
 def test_entities_of_xml_are_not_expanded(tmp_path):
