@@ -9,13 +9,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalhub.importers.detect import Format
-from evalhub.importers.jsonreading import count_elements, elements_of, keys_of, mapped, read_json_lines
+from evalhub.importers.jsonreading import elements_of, lists_in, read_json_lines
 from evalhub.importers.problems import ImportProblem, Limits
 
 SAMPLE_ROWS = 200
@@ -215,22 +214,10 @@ def delimiter_of(start: str) -> str:
 
 
 def list_in(path: Path) -> tuple[str, ...]:
-    """Where the rows are: the file itself is a list, or an object with one."""
-    found_keys = keys_of(mapped(path), depth=1)
-    first_key = next(found_keys, ("",))
-    if first_key == ("[]",):
-        return ()
-    keys = list(dict.fromkeys([first_key[0], *(key[0] for key in found_keys)]))
-    longest, found = 0, None
-    for name in keys:
-        elements = elements_of(path, (name,))
-        with suppress(ImportProblem):  # what is broken is said when the rows are read
-            _, first_element = next(elements, (0, None))
-            length = count_elements(path, (name,)) if isinstance(first_element, dict) else 0
-            if length > longest:
-                longest, found = length, (name,)
-    if found:
-        return found
+    """Where the rows are: the file itself is a list, or an object with one; the longest."""
+    lists = lists_in(path)
+    if lists:
+        return max(lists, key=lists.__getitem__)
     raise ImportProblem("A JSON file needs a list of objects, by itself or under one name; this one has none.")
 
 

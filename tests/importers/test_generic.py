@@ -1,6 +1,7 @@
 """Tables of any origin: the pitfalls of CSV, and what columns can mean."""
 
 import json
+import time
 from collections import Counter
 
 import pytest
@@ -506,6 +507,16 @@ def test_the_same_table_read_otherwise_is_another_run(tmp_path):
     otherwise = bring_in(path, project, mapping=mapping(input="case", output="output"))
 
     assert (again.what, otherwise.what, project.runs.count()) == ("unchanged", "new", 2)
+
+
+def test_of_many_lists_in_a_file_the_longest_is_the_table_and_found_at_once(tmp_path):
+    lists = {f"list {n}": [{"output": "x"}] for n in range(20_000)} | {"rows": [{"output": "a"}, {"output": "b"}]}
+
+    started = time.monotonic()
+    one = bring_in(write_json(tmp_path, lists), mapping=mapping(output="output"))
+
+    assert [r.output for r in results_of(one)] == [{"output": "a"}, {"output": "b"}]
+    assert time.monotonic() - started < 10  # looked for one by one they take minutes
 
 
 def test_columns_deep_inside_are_not_lost(tmp_path):

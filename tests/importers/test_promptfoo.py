@@ -375,6 +375,21 @@ def test_jsonl_has_rows_and_no_header(tmp_path):
 # --- data -------------------------------------------------------------------------------------------------------------
 
 
+def test_its_csv_is_a_table_whose_matrix_repeats_the_headings_of_each_column(tmp_path):
+    of_column = "{},Status,Score,Named Scores,Metric: tone"
+    heading = "name," + ",".join(of_column.format(f"[{provider}] Greet") for provider in ("echo", "small"))
+    rows = 'Ann,Hello,PASS,1.00,"{""tone"":1}",1.00,Hi,FAIL,0.25,"{""tone"":0.25}",0.25\n'
+    path = tmp_path / "out.csv"
+    path.write_text(f"{heading}\n{rows}", encoding="utf-8")
+    columns = {"name": "input", "[echo] Greet": "output", "Status": "outcome", "Score (2)": "score"}
+
+    one = bring_in(path, mapping={"layout": "wide", "columns": columns})
+
+    (result,) = results_of(one)
+    assert (result.inputs, result.output, result.outcome) == ({"input": "Ann"}, {"output": "Hello"}, "passed")
+    assert [(e.evaluator.name, e.value) for e in Evaluation.objects.filter(run=one.run)] == [("Score (2)", 0.25)]
+
+
 @pytest.mark.parametrize(
     ("output", "stored"),
     [
