@@ -136,13 +136,16 @@ def profile(request: ActorRequest) -> HttpResponse:
 @signed_in
 @require_POST
 def switch(request: ActorRequest) -> HttpResponse:
-    """Another of one's organisations becomes the current one; what is open belongs to the old one, so start anew."""
+    """Another of one's organisations becomes the current one; what is open belongs to the old one, so start anew.
+
+    ``next`` is for those who found nothing at an address, and look for it in another one.
+    """
     chosen = parse_uuid(request.POST.get("organization", ""))
     membership = next((one for one in request.memberships if one.organization_id == chosen), None)
     if membership is None:
         raise Http404
     choose_organization(request, membership)
-    return redirect("/")
+    return redirect(back_to(request, "/"))
 
 
 @requires("manage_organization")

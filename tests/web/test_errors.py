@@ -4,6 +4,7 @@ import re
 import pytest
 from django.test import Client, override_settings
 
+from evalhub.accounts.models import Membership
 from tests.factories import make_organization, make_user
 from tests.web.shell_pages import TEMPLATES
 
@@ -89,6 +90,22 @@ def test_members_keep_their_rail_on_a_page_that_is_not_there(client):
     assert "Acme" in client.get("/broken/404/").text
     assert "not signed in" not in client.get("/broken/404/").text
     assert "not signed in" in Client().get("/broken/404/").text
+
+
+def test_who_belongs_to_several_organisations_can_look_in_the_others(client):
+    acme, bolt = make_organization(name="Acme"), make_organization(name="Bolt")
+    ann = make_user(acme)
+    Membership.objects.create(organization=bolt, user=ann, role="viewer")
+    client.force_login(ann)
+
+    lost = client.get("/broken/404/?tab=x")
+    gone = client.post("/organization/", {"organization": str(bolt.pk), "next": "/broken/404/?tab=x"})
+
+    assert '<input type="hidden" name="next" value="/broken/404/?tab=x">' in lost.text
+    assert re.findall(r'name="organization" value="([^"]+)">Bolt<', lost.text) == [str(bolt.pk)]
+    assert gone["Location"] == "/broken/404/?tab=x"
+    assert "You are in Bolt" in client.get("/broken/404/?tab=x").text
+    assert "You are in" not in client.get("/broken/403/").text
 
 
 def test_an_address_that_never_was_looks_like_one_that_is_not_yours(client):
