@@ -12,9 +12,19 @@ from django.db.models import Count
 from evalhub.accounts.rights import Role
 from results.assigning import AssigningError, assign_reviewers, claim_slot, decline, withdraw_round
 from results.models import Review, ReviewAssignment, ReviewRound
+from results.recording import record_results
+from results.records import Judgement, ResultRecord
 from results.recounting import recount
 from results.reviewing import ReviewConflict, submit_review
-from tests.factories import make_organization, make_project, make_results, make_run, make_user
+from tests.factories import (
+    make_case,
+    make_organization,
+    make_project,
+    make_result,
+    make_results,
+    make_run,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -162,3 +172,22 @@ def test_undo_while_people_work_loses_nothing(run, organization):
     assert Review.objects.count() == made.assignments.filter(state="done").count()
     live = made.assignments.live().values("result", "slot").annotate(n=Count("pk")).filter(n__gt=1)
     assert list(live) == []
+
+
+def test_reviewers_and_recorders_of_one_case_at_once_keep_the_sums_of_the_runs_interval_exact(run, organization):
+    person = reviewers(organization, 1)[0]
+    case = make_case(run.project).pk
+    results = [make_result(run, passed=False, case=case, repetition=number) for number in range(1, 9)]
+
+    def client(number):
+        if number < len(results):
+            submit_review(results[number], by=person, verdict="passed")
+        else:
+            said = [Judgement(evaluator="correct", value=1.0, passed=number % 2 == 1)]
+            record_results(run, [ResultRecord(case=case, repetition=1 + number, evaluations=said)])
+
+    at_once(client, range(16))
+
+    run.refresh_from_db()
+    assert (run.judged_cases, run.judged_squares, run.judged_passed, run.passed_squares) == (1, 256, 192, 144)
+    assert recount(run.pk, repair=False) == []
