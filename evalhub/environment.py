@@ -47,7 +47,23 @@ def read_number(name: str, default: int, *, least: int = 0) -> int:
 
 def read_list(name: str, default: Sequence[str] | None = None) -> list[str]:
     text = read_text(name, None if default is None else ",".join(default) or " ")
-    return [item.strip() for item in text.split(",") if item.strip()]
+    found = [item.strip() for item in text.split(",") if item.strip()]
+    if text.strip() and not found:
+        raise ImproperlyConfigured(f"{name} is {text!r}, and names nothing")
+    return found
+
+
+def read_web_address(name: str) -> str:
+    """An http or https address without a password, or nothing."""
+    text = read_text(name, "")
+    try:
+        url = urlsplit(text)
+        fits = url.scheme in ("http", "https") and url.hostname and url.port != 0 and "@" not in url.netloc
+    except ValueError:
+        fits = False
+    if text and not fits:
+        raise ImproperlyConfigured(f"{name} is no http:// or https:// address of a host")  # it may hold a password
+    return text
 
 
 def read_networks(name: str, default: Sequence[str] | None = None) -> list[str]:

@@ -23,6 +23,7 @@ from evalhub.environment import (
     read_number,
     read_places,
     read_text,
+    read_web_address,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -175,7 +176,7 @@ LAUNCHES_PER_MINUTE = read_number("EVALHUB_LAUNCHES_PER_MINUTE", 60)  # 0: no li
 
 # The model that judges, and plays simulated users, where an evaluator names no endpoint: an OpenAI-compatible address
 # of chat completions, for example https://models.example.com/v1/chat/completions.
-JUDGE_URL = read_text("EVALHUB_JUDGE_URL", "")
+JUDGE_URL = read_web_address("EVALHUB_JUDGE_URL")
 JUDGE_KEY = read_text("EVALHUB_JUDGE_KEY", "")
 JUDGE_MODEL = read_text("EVALHUB_JUDGE_MODEL", "")
 
