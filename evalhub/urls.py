@@ -7,6 +7,8 @@ from evalhub.demo.views import chat
 from evalhub.web.health import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/", include("evalhub.compat.gentrace.urls")),  # programs first: they ask most
+    path("api/", include("evalhub.api.urls")),
     path("", RedirectView.as_view(pattern_name="runs:run-list"), name="home"),
     path("admin/", admin.site.urls),
     path("", include("evalhub.accounts.urls")),
@@ -14,8 +16,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("results.urls")),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
-    path("api/", include("evalhub.compat.gentrace.urls")),
-    path("api/", include("evalhub.api.urls")),
     re_path(r"^rhesis(?:/|$)", include("evalhub.compat.rhesis.urls")),
     path("", include("evalhub.importers.urls")),
 ]

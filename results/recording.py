@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from evalhub.accounts.tenancy import normal_external_id
-from evalhub.database.copying import copy_rows, copying, json_text
+from evalhub.database.copying import array_text, copy_rows, copying, json_text
 from evalhub.database.ids import new_id
 from results.models import Evaluation, Outcome, TestResult
 from results.models.results import text_of
@@ -320,7 +320,7 @@ class _Desk:
             None if record.path is None else json_text(record.path),
             record.previous_run_id,
             record.collection_method[:16],
-            sorted({*(case.tags if case else ()), *record.tags}),
+            array_text(sorted({*(case.tags if case else ()), *record.tags})),
             json_text(record.metadata),
             json_text(record.attributes),
         )

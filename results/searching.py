@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from django.db import transaction
@@ -15,9 +16,11 @@ def index_texts() -> int:
     """Index the texts that wait, and say how many; several workers at it take different ones."""
     indexed = 0
     while True:
+        began = time.monotonic()
         waiting = SearchText.objects.filter(indexed=False).select_for_update(skip_locked=True, no_key=True)
         with transaction.atomic():
             taken = SearchText.objects.filter(pk__in=waiting.values("pk")[:AT_ONCE]).update(indexed=True)
         if not taken:
             return indexed
         indexed += taken
+        time.sleep(3 * (time.monotonic() - began))

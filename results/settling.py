@@ -32,6 +32,8 @@ RESULT_FIELDS = (
 )
 _LIGHT = (
     "id",
+    "external_id",
+    "name",
     "organization_id",
     "run_id",
     "case_id",

@@ -121,6 +121,7 @@ def shift_locked_run(
     changed = [shift for shift in shifts if shift.before != shift.after]
     if not changed and not fields:
         return run
+    before = _numbers_of(run)
     clusters = _cluster_shift(run, changed, cells, written=written)
     totals: dict[str, float] = defaultdict(float)
     for shift in changed:
@@ -135,9 +136,13 @@ def shift_locked_run(
     for name, value in fields.items():
         setattr(run, name, value)
     run.updated_at = timezone.now()
-    numbers = {name: getattr(run, name) for name in NUMBERS}
-    update_rows(TestRun, [run.pk], {**numbers, **fields, "updated_at": run.updated_at})
+    moved = {name: value for name, value in _numbers_of(run).items() if value != before[name]}
+    update_rows(TestRun, [run.pk], {**moved, **fields, "updated_at": run.updated_at})
     return run
+
+
+def _numbers_of(run: TestRun) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in NUMBERS}
 
 
 def set_rates(run: TestRun) -> None:

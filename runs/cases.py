@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import Organization
 from evalhub.audit.models import record_event
-from evalhub.database.copying import copy_rows, json_text
+from evalhub.database.copying import array_text, copy_rows, json_text
 from evalhub.database.ids import new_id
+from evalhub.database.prepared import instance_of
 from evalhub.web.errors import Refused
 from runs.changing import apply_changes, locked, save_changes
 from runs.models import Case, CaseRevision, Project, Shard, TestRun, TestSet, TestSetCase
@@ -278,6 +279,7 @@ _COLUMNS = (
 def _copy_cases(project: Project, specs: Iterable[tuple[int, CaseSpec]]) -> list[Case]:
     """New cases with their numbers; what they have by default stays in the database until somebody asks."""
     now = timezone.now()
+    as_text = {dict: json_text, list: array_text}
     made, rows = [], []
     for number, spec in specs:
         values = (
@@ -298,8 +300,8 @@ def _copy_cases(project: Project, specs: Iterable[tuple[int, CaseSpec]]) -> list
             1,
             "",
         )
-        made.append(Case.from_db(DEFAULT_DB_ALIAS, _COLUMNS, values))
-        rows.append([json_text(value) if type(value) is dict else value for value in values])
+        made.append(instance_of(Case, zip(_COLUMNS, values, strict=True)))
+        rows.append([as_text[type(value)](value) if type(value) in as_text else value for value in values])
     copy_rows(Case._meta.db_table, _COLUMNS, rows)
     return made
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F, Model, Q
 from django.db.models.functions import Now
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import ApiToken, Organization, User, digest_of
 from evalhub.accounts.rights import Role, Scope
-from evalhub.database.prepared import Prepared
+from evalhub.database.prepared import Prepared, instance_of
 
 LONGEST = 200  # characters; our own have 47
 
@@ -54,7 +53,7 @@ def actor_from_bearer(header: str | bytes | None) -> Actor:
 
 
 def _made[M: Model](model: type[M], columns: Mapping[str, str], row: Mapping[str, Any]) -> M:
-    return model.from_db(DEFAULT_DB_ALIAS, list(columns), [row[name] for name in columns.values()])
+    return instance_of(model, ((attname, row[name]) for attname, name in columns.items()))
 
 
 def _secret_in(header: str | bytes | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ClassVar, Final
@@ -80,6 +81,8 @@ class ApiView(APIView):
     metadata_class = None
     schema = OperationSchema()
     largest_body: ClassVar[int] = USUAL_BODY
+    #: False where all that a handler changes, it changes by one verb, which has a transaction of its own.
+    in_transaction: ClassVar[bool] = True
 
     operations: Mapping[str, Operation] = {}
     query: dict[str, Any]
@@ -187,7 +190,7 @@ def in_one_transaction(handler: Callable[..., Response]) -> Callable[..., Respon
     @wraps(handler)
     def kept(view: ApiView, request: Request, *args: Any, **kwargs: Any) -> Response:
         if request.method != "POST" or "Idempotency-Key" not in request.headers:
-            with transaction.atomic():
+            with transaction.atomic() if view.in_transaction else nullcontext():
                 return handler(view, request, *args, **kwargs)
         _ = request.data  # read and refused before a key is taken
         with transaction.atomic():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from uuid import UUID
 
 from django.http import Http404
 from django.urls import URLPattern, path
@@ -21,7 +20,6 @@ from evalhub.api.problems import Problem, conflict, invalid
 from evalhub.api.results import EVALUATION, OUTCOMES, REVIEW, evaluations_of
 from evalhub.api.rows import Object, Row, choice, flag, list_of
 from evalhub.api.shapes import Choice, Flag, Items, Misfit, Nested, Number, Path, Shape, Text, Uuid, Whole
-from evalhub.database.prepared import Prepared
 from evalhub.web.paging import Order
 from results.judging import add_judgements
 from results.models import Evaluation, Review, ReviewAssignment, TestResult
@@ -61,13 +59,13 @@ TAKEN: Final = Row(
         "result_corrected": flag("result__corrected"),
     },
 )
-TAKEN_REVIEW: Final = Prepared(lambda pk: TAKEN.select(Review.objects.filter(pk=pk)), UUID)
 NEW_EVALUATIONS: Final = Shape(
     "NewEvaluations", {"evaluations": Items(of=Nested(shape=NEW_EVALUATION), required=True, least=1, most=1000)}
 )
 
 
 class ResultReviews(ApiView):
+    in_transaction = False
     operations = {
         "GET": Operation(
             summary="List a result's reviews",
@@ -110,8 +108,7 @@ class ResultReviews(ApiView):
             review = submit_review(result, by=self.actor, corrections=corrections, via=TestRun.Via.API, **said)
         except ReviewConflict as wrong:
             raise conflict(str(wrong)) from None
-        (values,) = TAKEN_REVIEW(review.pk)
-        return Response(TAKEN.show(values), status=201)
+        return Response(TAKEN.show_instance(review), status=201)
 
 
 def named_or_refused[R](row: R | None, field: str) -> R:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Final
 
 import orjson
-from django.db.models import F, QuerySet, TextField
+from django.db.models import F, Model, QuerySet, TextField
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast
 
@@ -52,6 +53,10 @@ class Row(Described):
         for name, make in self.made:
             shown[name] = make(values)
         return shown
+
+    def show_instance(self, instance: Model) -> dict[str, Any]:
+        """The same of an instance that has everything at hand, also of what it names."""
+        return self.show({column: reduce(getattr, column.split("__"), instance) for column in self.columns})
 
     def show_all(self, rows: Iterable[Values]) -> list[dict[str, Any]]:
         return [self.show(values) for values in rows]

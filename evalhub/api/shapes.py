@@ -369,11 +369,11 @@ class Items(Field):
             misfit(f"has {len(value):,} items, and {self.most:,} are allowed")
         if len(value) < self.least:
             misfit("must not be empty" if self.least == 1 else f"needs at least {self.least} items")
-        read, found = self.of.read, []
+        of, found = self.of, []
         problems: list[tuple[Path, str]] = []
         for n, item in enumerate(value):
             try:
-                found.append(read(item))
+                found.append(of.read(item) if item is None else of.fit(item))
             except Misfit as wrong:
                 problems += wrong.at(n)
                 if len(problems) >= MOST_PROBLEMS:
@@ -444,7 +444,7 @@ class Shape(Described):
                 problems.append(((printable(key),), "is not known here"))
                 continue
             try:
-                values[key] = field.read(value)
+                values[key] = field.read(value) if value is None else field.fit(value)
             except Misfit as wrong:
                 problems += wrong.at(key)
             if len(problems) >= MOST_PROBLEMS:

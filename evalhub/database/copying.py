@@ -36,7 +36,14 @@ def copy_rows(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]])
             append(row)
 
 
+def array_text(values: Sequence[str]) -> Sequence[str]:
+    """For an array column; nothing to look through where it is empty, as most are."""
+    return values or "{}"
+
+
 def json_text(value: Any) -> str:
+    if value == {}:  # most of them
+        return "{}"
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # integers beyond 64 bits

@@ -3,30 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import Model
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Field, Model
 
 from evalhub.database.prepared import preparing_cursor
+
+#: What goes to PostgreSQL as it is, by the kind of the field.
+AS_IT_IS: Final[dict[str, type]] = {
+    "BooleanField": bool,
+    "CharField": str,
+    "FloatField": float,
+    "ForeignKey": UUID,
+    "PositiveIntegerField": int,
+    "PositiveSmallIntegerField": int,
+    "TextField": str,
+    "UUIDField": UUID,
+}
 
 
 def insert_row(row: Model) -> None:
     """Insert a new instance as ``save()`` would, without signals; its key and its defaults are there already."""
-    fields = row._meta.local_concrete_fields
-    values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
-    columns = ", ".join(f'"{field.column}"' for field in fields)
-    places = ", ".join(["%s"] * len(fields))
+    values = [_sent(column, column.field.pre_save(row, add=True)) for column in _columns_of(type(row)).values()]
     with preparing_cursor() as cursor:
-        cursor.execute(f'INSERT INTO "{row._meta.db_table}" ({columns}) VALUES ({places})', values)  # noqa: S608
-    row._state.adding, row._state.db = False, connection.alias
+        cursor.execute(_insertion_into(type(row)), values)
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
 
 def update_rows(model: type[Model], ids: Iterable[UUID], changes: Mapping[str, Any]) -> None:
     """Set the same plain values (by attribute name, ``author_id``) on the rows with these ids."""
-    fields = {field.attname: field for field in model._meta.local_concrete_fields}
-    columns = ", ".join(f'"{fields[name].column}" = %s' for name in changes)
-    values = [fields[name].get_db_prep_save(value, connection) for name, value in changes.items()]
+    columns = _columns_of(model)
+    names = ", ".join(f'"{columns[name].name}" = %s' for name in changes)
+    values = [_sent(columns[name], value) for name, value in changes.items()]
     with preparing_cursor() as cursor:
-        cursor.execute(f'UPDATE "{model._meta.db_table}" SET {columns} WHERE "id" = ANY(%s)', [*values, list(ids)])  # noqa: S608
+        cursor.execute(f'UPDATE "{model._meta.db_table}" SET {names} WHERE "id" = ANY(%s)', [*values, list(ids)])  # noqa: S608
+
+
+class Column(NamedTuple):
+    field: Field[Any, Any]
+    name: str
+    plain: type | None
+
+
+@cache
+def _columns_of(model: type[Model]) -> dict[str, Column]:
+    return {
+        field.attname: Column(field, str(field.column), AS_IT_IS.get(field.get_internal_type()))
+        for field in model._meta.local_concrete_fields
+    }
+
+
+@cache
+def _insertion_into(model: type[Model]) -> str:
+    names = [f'"{column.name}"' for column in _columns_of(model).values()]
+    return f'INSERT INTO "{model._meta.db_table}" ({", ".join(names)}) VALUES ({", ".join(["%s"] * len(names))})'  # noqa: S608
+
+
+def _sent(column: Column, value: Any) -> Any:
+    """The value as its field would send it; most need no asking."""
+    if (value is None and column.plain) or type(value) is column.plain:
+        return value
+    return column.field.get_db_prep_save(value, connections[DEFAULT_DB_ALIAS])
