@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from evalhub.database.writing import update_rows
 from results.models import Evaluation, ReviewAssignment, Rollup, TestResult
 from results.outcomes import standing_of
 from results.settling import RESULT_FIELDS, judges_of, review_state_of
@@ -68,7 +69,9 @@ def recount(run_id: UUID, *, repair: bool) -> list[Difference]:
                 _merge(rollups[key], shift)
         stored = {name: getattr(run, name) for name in (*COUNTERS, *SUMS, *CLUSTERS, *RATES)}
         old_rollups = _stored_rollups(run)
-        for name in (*COUNTERS, *SUMS, *CLUSTERS):
+        nothing = dict.fromkeys((*COUNTERS, *SUMS, *CLUSTERS), 0)
+        update_rows(TestRun, [run.pk], nothing)
+        for name in nothing:
             setattr(run, name, 0)
         Rollup.objects.filter(run=run).delete()
         shift_locked_run(run, shifts, last_position=run.last_position)

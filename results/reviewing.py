@@ -205,8 +205,7 @@ def _retire(settled: Settlement, result: TestResult, by: User, replaces: Review 
 
 def finish_assignment(result: TestResult, by: User, named: ReviewAssignment | None) -> ReviewAssignment | None:
     """The result's lock is held, so nobody else changes its assignments meanwhile."""
-    asked = result.reviews_required > result.reviews_done
-    open_ones = _OPEN_OF_REVIEWER(result.pk, by.pk) if asked else []
+    open_ones = _OPEN_OF_REVIEWER(result.pk, by.pk)
     if named is None:
         found = open_ones[0] if open_ones else None
     else:

@@ -12,8 +12,11 @@ from results.models import SearchText
 AT_ONCE: Final = 500  # rows of one short transaction: about 0.1 s
 
 
-def index_texts() -> int:
-    """Index the texts that wait, and say how many; several workers at it take different ones."""
+def index_texts(*, rest: float = 3) -> int:
+    """Index the texts that wait, and say how many; several workers at it take different ones.
+
+    ``rest``: pauses, as a multiple of the time at work; who records meanwhile has the rest of the machine.
+    """
     indexed = 0
     while True:
         began = time.monotonic()
@@ -23,4 +26,4 @@ def index_texts() -> int:
         if not taken:
             return indexed
         indexed += taken
-        time.sleep(3 * (time.monotonic() - began))
+        time.sleep(rest * (time.monotonic() - began))

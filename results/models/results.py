@@ -373,8 +373,8 @@ class Evaluation(Tenant):
             models.Index(fields=["run"], name="evaluation_of_run"),  # all of them: the others are for lists
         ]
         constraints = [
-            # Of a pair one is current, and those before it are told apart by nth. One index does both: every arriving
-            # row pays for it.
+            # Of a pair one is current, and those before it are told apart by nth. One index does both, since every
+            # arriving row pays for it; the next one knows the few rows that are not the first of their pair.
             models.UniqueConstraint(
                 F("result"),
                 F("evaluator"),
@@ -385,6 +385,12 @@ class Evaluation(Tenant):
                 OneOf(When(is_current=False, then=F("nth"))),
                 nulls_distinct=False,
                 name="one_current_evaluation",
+            ),
+            models.UniqueConstraint(
+                fields=["result", "evaluator", "turn", "source", "author", "author_name", "nth"],
+                condition=Q(nth__gt=0) | Q(is_current=False),
+                nulls_distinct=False,
+                name="evaluations_numbered",
             ),
             models.CheckConstraint(
                 condition=Q(evaluator__isnull=False) | Q(source="human"), name="only_people_judge_the_whole"

@@ -21,7 +21,7 @@ def test_a_result_is_found_before_and_after_its_text_is_in_the_index():
     actor, run, _ = make_searched("A parcel got lost", "A voucher expired")
     before = found(actor, run, q="parcel"), found(actor, run=None, q="PARCEL got")
 
-    indexed = index_texts()
+    indexed = index_texts(rest=0)
 
     assert indexed == 2
     assert (found(actor, run, q="parcel"), found(actor, run=None, q="PARCEL got")) == before
@@ -30,14 +30,14 @@ def test_a_result_is_found_before_and_after_its_text_is_in_the_index():
 
 def test_texts_are_indexed_once():
     make_searched("One", "Two")
-    index_texts()
+    index_texts(rest=0)
 
-    assert (index_texts(), SearchText.objects.filter(indexed=True).count()) == (0, 2)
+    assert (index_texts(rest=0), SearchText.objects.filter(indexed=True).count()) == (0, 2)
 
 
 def test_an_indexed_and_a_waiting_text_are_found_together():
     actor, run, _ = make_searched("First refund")
-    index_texts()
+    index_texts(rest=0)
     make_result(run, name="Second refund", output={"output": "Second refund"})
 
     assert found(actor, run, q="refund") == ["First refund", "Second refund"]
@@ -45,7 +45,7 @@ def test_an_indexed_and_a_waiting_text_are_found_together():
 
 def test_an_amended_answer_is_found_by_its_new_words_only():
     actor, run, (result,) = make_searched("The old words")
-    index_texts()
+    index_texts(rest=0)
 
     amend_result(result, {"output": {"output": "The new words"}}, by=actor, via="api")
 
@@ -55,6 +55,6 @@ def test_an_amended_answer_is_found_by_its_new_words_only():
 def test_the_words_of_another_organisation_are_not_found():
     actor, _, _ = make_searched("Ours")
     make_searched("Secret parcel")
-    index_texts()
+    index_texts(rest=0)
 
     assert found(actor, run=None, q="secret") == []

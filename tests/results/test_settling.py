@@ -50,6 +50,15 @@ def test_the_database_tells_earlier_evaluations_apart():
         copy_of(Evaluation.objects.get(is_current=False)).save()
 
 
+def test_no_judgement_shares_its_number_with_an_earlier_one():
+    result = make_result()
+    for value in (0.2, 0.4):
+        add_judgements(result, [Judgement(evaluator="correct", value=value)], via="api")
+
+    with pytest.raises(IntegrityError, match="evaluations_numbered"), transaction.atomic():
+        Evaluation.objects.filter(is_current=True).update(nth=1)
+
+
 def test_judgements_of_one_pair_are_numbered_and_the_newest_counts():
     result = make_result()
 

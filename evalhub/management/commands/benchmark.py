@@ -76,7 +76,7 @@ class Command(BaseCommand):
         loaded = load(size, lambda text: print(text, file=sys.stderr, flush=True), giant=size >= 1_000_000)
         from django.db import connection
 
-        index_texts()
+        index_texts(rest=0)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
         print(json.dumps(asdict(loaded)))
