@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from runs.evaluators import change_evaluator, create_evaluator
@@ -285,3 +286,18 @@ def test_undo_brings_back_what_was_archived(page, sign_in, admin):
 
     expect(page.get_by_text("“Regression” is back in its list.")).to_be_visible()
     assert TestSet.objects.get().archived_at is None
+
+
+def test_what_is_archived_says_so_in_one_line_with_the_way_back(page, sign_in, admin):
+    test_set = make_test_set(make_project(admin.organization), name="Regression", archived_at=timezone.now())
+    sign_in(admin.user)
+
+    page.goto(reverse("runs:test-set-detail", args=[test_set.pk]))
+    banner = page.locator(".banner")
+    icon, text, back = (banner.locator(part).bounding_box() for part in ("svg", "p", "button"))
+
+    assert text["x"] - (icon["x"] + icon["width"]) < 16
+    assert text["height"] < 1.5 * icon["height"] + 8
+    assert banner.bounding_box()["x"] + banner.bounding_box()["width"] - (back["x"] + back["width"]) < 24
+    banner.get_by_role("button", name="Restore").click()
+    expect(page.get_by_text("“Regression” is back in its list.")).to_be_visible()
