@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import QueryDict
 
 from evalhub.accounts.actor import Actor
-from evalhub.accounts.tenancy import normal_external_id, parse_uuid
+from evalhub.accounts.tenancy import normal_external_id
 from results.filters import ResultFilter
 from results.models import TestResult
 from runs.filters import RunFilter
@@ -46,8 +46,7 @@ class Choice:
     def results(self) -> QuerySet[TestResult]:
         visible = TestResult.objects.visible_to(self.actor).filter(archived_at__isnull=True)
         if self.is_ticked:
-            ids = [value for value in map(parse_uuid, self._named) if value is not None]
-            return visible.filter(Q(pk__in=ids) | Q(external_id__in=self._named))
+            return visible.with_ids(self._named)
         if self.query.get("list") == "runs":
             runs = RunFilter(self._of_the_list, TestRun.objects.visible_to(self.actor).listed(), actor=self.actor)
             return visible.filter(run__in=runs.qs.order_by().values("pk")) if runs.is_valid() else visible.none()

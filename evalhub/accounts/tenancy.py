@@ -35,7 +35,10 @@ class TenantQuerySet[T: models.Model](models.QuerySet[T]):
 
     def with_id(self, value: object) -> Self:
         """Rows named by our id or by the client's own (``external_id``); UUIDs are compared without case."""
-        return self.filter(named(*meanings([value])))
+        return self.with_ids([value])
+
+    def with_ids(self, values: Iterable[object]) -> Self:
+        return self.filter(named(*meanings(values)))
 
     def by_id(self, value: object) -> T | None:
         """The row that the id means."""
@@ -93,7 +96,7 @@ def _one(model: Any, shape: Callable[[QuerySet[Any]], QuerySet[Any]]) -> Prepare
 
 
 def find_rows(model: Any, organization_id: UUID, values: Sequence[str], words: tuple[str, ...] = ()) -> list[Any]:
-    """``with_id`` of many, written once; ``words`` are columns that name rows, too."""
+    """``with_ids``, written once; ``words`` are columns that name rows, too."""
     return _many(model, words)(organization_id, *meanings(values), *[list(values)] * bool(words))
 
 

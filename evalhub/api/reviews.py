@@ -121,11 +121,8 @@ def corrections_of(said: list[dict[str, Any]], actor: Actor) -> list[Correction]
     if not said:
         return []
     named = [one["evaluator"] for one in said]
-    ids = [own for own in map(parse_uuid, named) if own]
-    visible = Evaluator.objects.visible_to(actor)
-    rows = (visible.filter(pk__in=ids) | visible.filter(external_id__in=named)).order_by()
     found: dict[str, Evaluator] = {}
-    for row in rows:
+    for row in Evaluator.objects.visible_to(actor).with_ids(named).order_by():
         found[str(row.pk)] = row
         found.setdefault(row.external_id or "", row)
     problems: list[tuple[Path, str]] = []

@@ -96,7 +96,7 @@ class IsThere(models.Func):
         (kind, _), (ident, _), (_, organization) = (compiler.compile(one) for one in self.source_expressions)
         kinds, places = _lookups()
         condition = " ".join(f"WHEN '{word}' THEN ({sql.replace('{ident}', ident)})" for word, sql in kinds.items())
-        return f"(CASE {kind} {condition} ELSE {ident} IS NULL END) IS TRUE", [*organization] * places
+        return f"({ident} IS NULL OR CASE {kind} {condition} END) IS TRUE", [*organization] * places
 
 
 @cache

@@ -70,6 +70,16 @@ def test_a_second_review_must_name_the_first(ann, run):
     assert [row["is_current"] for row in ann.get(f"/api/results/{result.pk}/reviews/").json()["items"]] == [True, False]
 
 
+def test_a_correction_names_its_evaluator_by_the_senders_own_uuid_in_any_case(ann, project, run):
+    ident = "FACB6642-4725-4FAE-9323-634E72533C89"
+    make_evaluator(project, name="tone", external_id=ident.lower())
+    result = make_result(run)
+
+    answer = ann.post(f"/api/results/{result.pk}/reviews/", {"corrections": [{"evaluator": ident, "passed": False}]})
+
+    assert (answer.status_code, answer.json()["result_outcome"]) == (201, "failed")
+
+
 def test_a_correction_counts_against_the_machines_judgement(ann, project, run):
     tone = make_evaluator(project, name="tone", external_id="tone")
     result = make_result(run, evaluations=[Judgement(evaluator=tone, value=0.9, passed=True)])

@@ -35,12 +35,11 @@ def one(model: Any, call: Call, ident: str, what: str, *, status: int = 404) -> 
     return found
 
 
-def ids_of(visible: QuerySet[Any], named: Iterable[str]) -> dict[str, UUID]:
+def ids_of(visible: Any, named: Iterable[str]) -> dict[str, UUID]:
     """The ids behind many names, ours or the sender's, by ``normal_external_id``; unknown names are missing."""
     texts = {normal_external_id(text) for text in named if text}
-    uuids = {pk for text in texts if (pk := parse_uuid(text))}
     found: dict[str, UUID] = {}
-    for pk, external_id in visible.filter(Q(pk__in=uuids) | Q(external_id__in=texts)).values_list("pk", "external_id"):
+    for pk, external_id in visible.with_ids(texts).values_list("pk", "external_id"):
         found.setdefault(str(pk), pk)
         if external_id:
             found[external_id] = pk

@@ -147,9 +147,7 @@ def keys_of(call: Call, model: Any, idents: Iterable[str]) -> list[UUID]:
     names = {ident for ident in idents if len(ident) <= LONGEST_ID and "\0" not in ident}
     if not names:
         return []
-    own = [pk for pk in map(parse_uuid, names) if pk]
-    named = Q(external_id__in={*names, *(name.lower() for name in names)})
-    rows: QuerySet[Any] = model.objects.filter(named | Q(pk__in=own), organization=call.actor.organization)
+    rows: QuerySet[Any] = model.objects.filter(organization=call.actor.organization).with_ids(names)
     return list(rows.values_list("pk", flat=True))
 
 
