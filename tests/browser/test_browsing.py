@@ -349,6 +349,7 @@ def test_addresses_in_metadata_are_links_to_elsewhere(page, sign_in, lead, run):
 
     expect(link).to_have_attribute("href", "https://traces.example.com/1")
     expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+    assert link.bounding_box()["height"] < 30  # its icon stands beside it
 
 
 @pytest.mark.parametrize("page_options", [PHONE])
