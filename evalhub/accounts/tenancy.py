@@ -38,7 +38,7 @@ class TenantQuerySet[T: models.Model](models.QuerySet[T]):
         return self.with_ids([value])
 
     def with_ids(self, values: Iterable[object]) -> Self:
-        return self.filter(named(*meanings(values)))
+        return self.filter(of_ids(*meanings(values)))
 
     def by_id(self, value: object) -> T | None:
         """The row that the id means."""
@@ -53,7 +53,7 @@ def meanings(values: Iterable[object]) -> tuple[list[UUID], list[str]]:
     return [pk for text in texts if (pk := parse_uuid(text))], list(spelled)
 
 
-def named(ids: list[UUID], spelled: list[str]) -> Q:
+def of_ids(ids: list[UUID], spelled: list[str]) -> Q:
     return Q(pk__among=ids) | Q(external_id__among=spelled)
 
 
@@ -103,7 +103,7 @@ def find_rows(model: Any, organization_id: UUID, values: Sequence[str], words: t
 @cache
 def _many(model: Any, words: tuple[str, ...]) -> Prepared[Any]:
     def build(organization: UUID, ids: list[UUID], spelled: list[str], *names: list[str]) -> QuerySet[Any]:
-        wanted = reduce(or_, (Q((f"{column}__among", names[0])) for column in words), named(ids, spelled))
+        wanted = reduce(or_, (Q((f"{column}__among", names[0])) for column in words), of_ids(ids, spelled))
         return without_heavy(model._default_manager.visible_in(organization).filter(wanted))
 
     return Prepared(build, UUID, list, list, *[list] * bool(words))

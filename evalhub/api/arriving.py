@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from evalhub.accounts.actor import Actor
-from evalhub.accounts.tenancy import normal_external_id, parse_uuid
+from evalhub.accounts.tenancy import meanings, normal_external_id, of_ids, parse_uuid
 from evalhub.api.finding import NO_SUCH, get
 from evalhub.api.operations import Operation
 from evalhub.api.problems import invalid
@@ -308,11 +308,8 @@ def find_cases(
             named[index] = normal_external_id(case if type(case) is str else case["id"])
     rows: dict[object, tuple[UUID, UUID]] = {}
     if named:
-        ids = {parse_uuid(ident) for ident in named.values()} - {None}
-        wanted = Q(external_id__among=list({*named.values()})) | Q(pk__among=list(ids))
-        for pk, external_id, project_id in (
-            Case.objects.visible_to(actor).filter(wanted).values_list("pk", "external_id", "project_id")
-        ):
+        cases = Case.objects.visible_to(actor).with_ids(named.values())
+        for pk, external_id, project_id in cases.values_list("pk", "external_id", "project_id"):
             rows[external_id] = rows[str(pk)] = (pk, project_id)
     found: list[UUID | CaseSpec | None] = []
     problems: list[tuple[Path, str]] = []
@@ -344,8 +341,7 @@ class Evaluators:
         names = {one["evaluator"] if type(one["evaluator"]) is str else one["evaluator"]["name"] for one in evaluations}
         if not names:
             return
-        ids = {parse_uuid(name) for name in names} - {None}
-        wanted = Q(project=run.project_id, name__in=names) | Q(external_id__in=names) | Q(pk__in=ids)
+        wanted = Q(project=run.project_id, name__in=names) | of_ids(*meanings(names))
         rows = Evaluator.objects.visible_to(actor).filter(wanted)
         for row in sorted(rows, key=lambda row: (row.archived_at is None, row.origin == Evaluator.Origin.OWN)):
             self.by_id[str(row.pk)] = row

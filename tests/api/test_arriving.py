@@ -128,6 +128,15 @@ def test_cases_are_found_by_either_id(api, project, run):
     assert Case.objects.count() == 1
 
 
+def test_an_evaluator_is_named_by_the_senders_own_uuid_in_any_case(api, project, run):
+    ident = "FACB6642-4725-4FAE-9323-634E72533C89"
+    tone = make_evaluator(project, name="tone", external_id=ident.lower())
+
+    send(api, {"id": "result-1", "evaluations": [{"evaluator": ident, "value": 1.0}]})
+
+    assert list(Evaluation.objects.values_list("evaluator")) == [(tone.pk,)]
+
+
 def test_a_person_judges_by_a_human_evaluator(api, project, run):
     make_evaluator(project, name="taste", who="human")
 
