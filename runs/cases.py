@@ -279,7 +279,7 @@ _COLUMNS = (
 def _copy_cases(project: Project, specs: Iterable[tuple[int, CaseSpec]]) -> list[Case]:
     """New cases with their numbers; what they have by default stays in the database until somebody asks."""
     now = timezone.now()
-    as_text = {dict: json_text, list: array_text}
+    as_text: dict[Any, Any] = {dict: json_text, list: array_text}
     made, rows = [], []
     for number, spec in specs:
         values = (

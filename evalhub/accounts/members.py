@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -124,9 +125,7 @@ def _keep_an_admin(membership: Membership) -> None:
         raise LastAdmin(membership.organization)
 
 
-def _record(
-    action: str, membership: Membership, *, by: Actor | None, user_id: UUID | None = None, **data: object
-) -> None:
+def _record(action: str, membership: Membership, *, by: Actor | None, user_id: UUID | None = None, **data: Any) -> None:
     record_event(
         action,
         membership.user,

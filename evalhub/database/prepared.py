@@ -94,7 +94,8 @@ def preparing_cursor() -> Any:
     database: Any = connections[DEFAULT_DB_ALIAS]
     database.ensure_connection()
     with database.wrap_database_errors:
-        return database._prepare_cursor(ServerBindingCursor(database.connection))  # what connection.cursor() does
+        cursor: Any = ServerBindingCursor
+        return database._prepare_cursor(cursor(database.connection))  # what connection.cursor() does
 
 
 def sample_of(kind: type) -> Any:
