@@ -292,7 +292,7 @@ def state_of(organization: Organization) -> dict[str, Any]:
             continue
         with connection.cursor() as cursor:
             cursor.execute(
-                f'SELECT md5(string_agg(t::text, chr(10) ORDER BY t.id)) FROM "{model._meta.db_table}" t '
+                f'SELECT md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM "{model._meta.db_table}" t '
                 "WHERE organization_id = %s",
                 [organization.pk],
             )
