@@ -14,30 +14,26 @@ from rest_framework.response import Response
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.tenancy import Deletable
-from evalhub.api.finding import Ref, get, get_values, look_up, resolve
+from evalhub.api.finding import get, get_values, resolve
 from evalhub.api.operations import PAGING, ApiView, Operation, check_not_stale, etag_of, pages_of
 from evalhub.api.problems import conflict
 from evalhub.api.rows import Row
-from evalhub.api.shapes import Choice, Field, Shape, Text
-from evalhub.database.lookups import contains
+from evalhub.api.shapes import Choice, Field, Shape
 from evalhub.web.errors import Refused
 from evalhub.web.paging import Order
 from runs.archiving import archive, delete, restore
-from runs.models import Project
+from runs.setup_filters import SetUpFilter
 
 ARCHIVED: Final[dict[str, Field]] = {
     "archived": Choice(of=("false", "true", "all"), doc="`false`, which is usual, leaves archived ones out."),
-}
-SEARCH: Final[dict[str, Field]] = {"q": Text(least=1, most=200, doc="Part of the name.")}
-TAG: Final[dict[str, Field]] = {"tag": Text(least=1, most=80, doc="Those with this tag.")}
-BY_PROJECT: Final[dict[str, Field]] = {
-    "project": Ref(model=Project, words=("slug",), doc="Those of a project: its id or slug.")
 }
 SORTS: Final = {
     "name": Order("folded_name", nullable={"folded_name": False}),
     "-name": Order("-folded_name", nullable={"folded_name": False}),
     "created": Order("created_at"),
     "-created": Order("-created_at"),
+    "changed": Order("updated_at"),
+    "-changed": Order("-updated_at"),
 }
 
 
@@ -56,9 +52,9 @@ class Noun:
     change: Shape
     make: Callable[[Actor, dict[str, Any]], Model]
     edit: Callable[[Any, Actor, dict[str, Any]], Any]
-    filters: Mapping[str, Field] = field(default_factory=dict)
+    filters: type[SetUpFilter]  # the page's
+    more_filters: Mapping[str, Field] = field(default_factory=dict)
     example: Any = None
-    lookups: Mapping[str, str] = field(default_factory=dict)  # where a filter is named otherwise than its column
     sort: str = "name"
     sorts: Mapping[str, Order] = field(default_factory=lambda: SORTS)
     note: str = ""
@@ -82,7 +78,8 @@ class Noun:
                 summary=f"List {self.labels}",
                 action="read",
                 doc=self.note,
-                query={**SEARCH, **self.filters, **TAG, **ARCHIVED, **sort, **PAGING},
+                query={**self.more_filters, **ARCHIVED, **sort, **PAGING},
+                filters=self.filters,
                 answer=pages_of(self.row, f"{self.row.name}Page"),
             ),
             "POST": Operation(
@@ -138,14 +135,8 @@ class NounList(OfNoun):
     def get(self, request: Request) -> Response:
         noun, query = self.noun, self.query
         rows = noun.model._default_manager.visible_to(self.actor)
-        rows = by_archived(rows, query.get("archived", "false"))
-        if "q" in query:
-            rows = rows.filter(contains("name", query["q"]))
-        if "tag" in query:
-            rows = rows.filter(tags__contains=[query["tag"]])
-        for name, kind in noun.filters.items():
-            if name in query:
-                rows = filter_by(rows, noun.lookups.get(name, name), kind, query[name], self.actor)
+        rows = self.filtered(noun.filters, by_archived(rows, query.get("archived", "false"))).qs
+        rows = rows.filter(**{name: query[name] for name in noun.more_filters if name in query})
         order = noun.sorts[query.get("sort", noun.sort)]
         if any(column.path == "folded_name" for column in order.columns):
             rows = rows.annotate(folded_name=Lower("name"))
@@ -219,14 +210,6 @@ def archival_of(noun: Noun) -> dict[str, Operation]:
 
 def by_archived(rows: Any, wanted: str) -> Any:
     return rows if wanted == "all" else rows.filter(archived_at__isnull=wanted == "false")
-
-
-def filter_by(rows: Any, name: str, kind: Field, value: Any, actor: Actor) -> Any:
-    """One filter of a noun's list. An id that finds nothing finds no rows."""
-    if isinstance(kind, Ref):
-        found = look_up(kind, actor, value)
-        return rows.filter(**{name: found}) if found else rows.none()
-    return rows.filter(**{name: value})
 
 
 def refuse_taken_id(model: Any, actor: Actor, external_id: str | None) -> None:

@@ -141,7 +141,7 @@ def query_parameters(operation: Operation) -> Iterator[Schema]:
             described |= {"explode": False, "style": "form"}
         yield described
     if operation.filters is not None:
-        yield from parameters_of(operation.filters)
+        yield from (said for said in parameters_of(operation.filters) if said["name"] not in operation.query)
 
 
 def header_parameters(operation: Operation, method: str) -> Iterator[Schema]:

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from evalhub.accounts.actor import Actor
 from evalhub.api.finding import Member, Ref, get, resolve
-from evalhub.api.nouns import BY_PROJECT, Noun
+from evalhub.api.nouns import SORTS, Noun
 from evalhub.api.operations import PAGING, ApiView, Operation, pages_of
 from evalhub.api.problems import field_problem
 from evalhub.api.rows import (
@@ -84,6 +84,14 @@ from runs.models import (
     Topic,
 )
 from runs.projects import change_project, create_project
+from runs.setup_filters import (
+    CaseFilter,
+    ConfigurationFilter,
+    EndpointFilter,
+    EvaluatorFilter,
+    ProjectFilter,
+    TestSetFilter,
+)
 
 NAME: Final = Text(required=True, least=1, most=200, line=True)
 LONG_NAME: Final = Text(required=True, least=1, most=300, line=True)
@@ -162,6 +170,7 @@ PROJECTS: Final = Noun(
     change=_project_changes,
     make=lambda actor, values: create_project(by=actor, **values),
     edit=lambda row, actor, values: change_project(row, by=actor, **values),
+    filters=ProjectFilter,
     example={"name": "Support bot", "description": "Answers questions about orders and refunds."},
 )
 
@@ -217,7 +226,8 @@ TEST_SETS: Final = Noun(
     change=_test_set_changes,
     make=_make_test_set,
     edit=lambda row, actor, values: change_test_set(row, by=actor, **values),
-    filters={**BY_PROJECT, "is_golden": Flag(), "kind": Choice(of=tuple(TestSet.Kind.values))},
+    filters=TestSetFilter,
+    more_filters={"is_golden": Flag()},
     example={"project": "support-bot", "name": "Refund questions"},
 )
 
@@ -299,14 +309,10 @@ CASES: Final = Noun(
     change=_case_changes,
     make=_make_case,
     edit=lambda row, actor, values: change_case(row, by=actor, **_with_words(actor, values)),
-    filters={
-        **BY_PROJECT,
-        "test_set": Ref(model=TestSet, doc="Those in a test set."),
-        "number": Whole(least=1),
-        "kind": Choice(of=tuple(TestSet.Kind.values)),
-    },
-    lookups={"test_set": "test_sets"},
+    filters=CaseFilter,
+    more_filters={"number": Whole(least=1), "kind": Choice(of=tuple(TestSet.Kind.values))},
     sort="-created",
+    sorts={**SORTS, "number": Order("number"), "-number": Order("-number")},
     note="The order of a test set's own cases is under `/api/test-sets/{id}/cases/`.",
     example={"project": "support-bot", "name": "Refund after 30 days", "inputs": {"input": "Can I still return it?"}},
 )
@@ -405,12 +411,7 @@ EVALUATORS: Final = Noun(
     change=_evaluator_changes,
     make=_make_evaluator,
     edit=_edit_evaluator,
-    filters={
-        **BY_PROJECT,
-        "who": Choice(of=tuple(Evaluator.Who.values)),
-        "value_type": Choice(of=tuple(Evaluator.ValueType.values)),
-        "origin": Choice(of=tuple(Evaluator.Origin.values)),
-    },
+    filters=EvaluatorFilter,
     example={
         "project": "support-bot",
         "name": "groundedness",
@@ -545,7 +546,7 @@ ENDPOINTS: Final = Noun(
     change=_endpoint_changes,
     make=_make_endpoint,
     edit=_edit_endpoint,
-    filters={**BY_PROJECT, "environment": Choice(of=tuple(Endpoint.Environment.values))},
+    filters=EndpointFilter,
     note="Secrets go in and never come out.",
     example={"project": "support-bot", "name": "Production", "url": "https://bot.example.com/chat"},
 )
@@ -630,7 +631,7 @@ CONFIGURATIONS: Final = Noun(
     change=_configuration_changes,
     make=_make_configuration,
     edit=_edit_configuration,
-    filters={**BY_PROJECT, "endpoint": Ref(model=Endpoint), "test_set": Ref(model=TestSet)},
+    filters=ConfigurationFilter,
     example={"project": "support-bot", "name": "Nightly", "test_set": "refund-questions"},
 )
 

@@ -1,8 +1,19 @@
 import pytest
 
+from evalhub.api.entrance import document
 from evalhub.audit.models import AuditEvent
+from results.filters import ResultFilter
 from results.records import Judgement
-from runs.models import Case, Endpoint, Evaluator, Project, TestConfiguration, TestSet
+from runs.filters import RunFilter
+from runs.models import Case, ConfigurationEvaluator, Endpoint, Evaluator, Project, TestConfiguration, TestSet
+from runs.setup_filters import (
+    CaseFilter,
+    ConfigurationFilter,
+    EndpointFilter,
+    EvaluatorFilter,
+    ProjectFilter,
+    TestSetFilter,
+)
 from tests.api.conftest import errors_of, problem
 from tests.factories import (
     make_case,
@@ -37,6 +48,50 @@ def kind(request) -> str:
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
+
+
+FILTERS_OF_PAGES = {
+    "projects": ProjectFilter,
+    "test-sets": TestSetFilter,
+    "cases": CaseFilter,
+    "evaluators": EvaluatorFilter,
+    "endpoints": EndpointFilter,
+    "configurations": ConfigurationFilter,
+    "runs": RunFilter,
+    "results": ResultFilter,
+}
+
+
+@pytest.mark.parametrize("kind", FILTERS_OF_PAGES)
+def test_a_list_is_asked_as_its_page_is(api, kind):
+    offered = document()["paths"][f"/api/{kind}/"]["get"]["parameters"]
+
+    names = [parameter["name"] for parameter in offered]
+    assert sorted(FILTERS_OF_PAGES[kind].base_filters.keys() - set(names)) == []
+    assert len(names) == len(set(names))
+    sorts = {"number", "-number"} if kind not in ("cases", "runs", "results") else set()  # of cases only, on pages too
+    (sort,) = (parameter["schema"]["enum"] for parameter in offered if parameter["name"] == "sort")
+    wanted = {value for value, _ in FILTERS_OF_PAGES[kind].base_filters["sort"].extra["choices"]}
+    assert sorted(wanted - sorts - set(sort)) == []
+
+
+def test_things_are_found_by_owner_description_and_evaluator(api, project):
+    evaluator = make_evaluator(project)
+    mine = make_configuration(project, name="mine", owner=api.user)
+    ConfigurationEvaluator.objects.create(configuration=mine, evaluator=evaluator)
+    make_configuration(project, name="theirs", description="the slow one")
+
+    found = {
+        query: [row["name"] for row in api.get(f"/api/configurations/?{query}").json()["items"]]
+        for query in ("owner=me", f"evaluator={evaluator.pk}", "q=SLOW", "project=support-bot&sort=-changed")
+    }
+
+    assert found == {
+        "owner=me": ["mine"],
+        f"evaluator={evaluator.pk}": [mine.name],
+        "q=SLOW": ["theirs"],
+        "project=support-bot&sort=-changed": ["theirs", "mine"],
+    }
 
 
 def test_a_thing_is_made_read_changed_archived_restored_and_deleted(api, project, kind):
