@@ -48,6 +48,18 @@ def save_view(*, by: Actor, page: str, name: str, query: str, shared: bool = Fal
     return view, made
 
 
+def rename_view(view: SavedView, *, by: Actor, name: str, shared: bool) -> bool:
+    """Another name, where no other of the owner's views of this list has it."""
+    others = SavedView.objects.filter(organization=by.organization, user=view.user_id, page=view.page)
+    with transaction.atomic():
+        if others.exclude(pk=view.pk).filter(name=name).exists():
+            return False
+        view.name, view.shared = name, shared
+        view.save(update_fields=["name", "shared", "updated_at"])
+        record_event("savedview.changed", view, by=by, shared=shared)
+    return True
+
+
 def share_view(view: SavedView, shared: bool, *, by: Actor) -> None:
     with transaction.atomic():
         if SavedView.objects.filter(pk=view.pk).exclude(shared=shared).update(shared=shared):

@@ -88,6 +88,7 @@ urlpatterns = [
     path("configurations/<id:configuration_id>/launch/", views_launching.run_launch, name="run-launch"),
     path("views/", views_saved.view_list, name="view-list"),
     path("views/new/", views_saved.view_create, name="view-create"),
+    path("views/<uuid:view_id>/edit/", views_saved.view_edit, name="view-edit"),
     path("views/<uuid:view_id>/sharing/", views_saved.view_share, name="view-share"),
     path("views/<uuid:view_id>/deletion/", views_saved.view_delete, name="view-delete"),
 ]

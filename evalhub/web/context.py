@@ -31,6 +31,7 @@ BELONGS: Final = {
     "runs:case-edit": "runs:test-set-list",
     "runs:view-list": "runs:run-list",
     "runs:view-create": "runs:run-list",
+    "runs:view-edit": "runs:run-list",
     "accounts:audit-list": "accounts:member-list",
     "accounts:organization-edit": "accounts:member-list",
 }

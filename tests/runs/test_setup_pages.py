@@ -1162,7 +1162,23 @@ def page(client):
     return client.get(reverse("runs:view-list")).content.decode()
 
 
-@pytest.mark.parametrize("name", ["view-share", "view-delete"])
+def test_a_view_gets_another_name_which_no_other_of_ones_own_has(as_lead, lead):
+    save(as_lead, name="Nightly")
+    save(as_lead, name="Weekly")
+    url = reverse("runs:view-edit", args=[SavedView.objects.get(name="Nightly").pk])
+
+    form, taken = as_lead.get(url), as_lead.post(url, {"name": "Weekly"})
+    renamed = as_lead.post(url, {"name": "Every night", "shared": "on"})
+
+    assert 'value="Nightly"' in form.text
+    assert (taken.status_code, taken.context["form"].errors) == (422, {"name": ["You have a view of this name."]})
+    assert renamed["Location"] == reverse("runs:view-list")
+    views = SavedView.objects.order_by("name").values_list("name", "query", "shared")
+    assert list(views) == [("Every night", "status=failed", True), ("Weekly", "status=failed", False)]
+    assert last_event()[0] == "savedview.changed"
+
+
+@pytest.mark.parametrize("name", ["view-share", "view-delete", "view-edit"])
 def test_nobody_changes_a_view_of_somebody_else(as_lead, lead, name):
     save(as_lead, shared="on")
     view = SavedView.objects.get()
