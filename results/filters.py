@@ -32,6 +32,7 @@ SORTS: Final = {
     "score": "Score of the evaluator",
 }
 SHORTEST_SEARCH: Final = 2
+INDEXED_SEARCH: Final = 3  # characters from which on the index of texts helps
 MOST_RUNS: Final = 1_000  # of a project that are named one by one
 
 
@@ -155,6 +156,9 @@ class ResultFilter(TenantFilterSet):
                 found.append((name, "Name the evaluator whose judgements are meant."))
         if self.values.get("sort", "").lstrip("-") == "score" and not self.sorts_by_score:
             found.append(("sort", "Sorting by a score needs one run and one evaluator of it."))
+        text = values.get("q", "")
+        if text and not self.run_id and len(text) < INDEXED_SEARCH and not text.startswith("#"):
+            found.append(("q", f"Across runs a search needs at least {INDEXED_SEARCH} characters."))
         return found
 
     def is_valid(self) -> bool:
@@ -194,16 +198,18 @@ class ResultFilter(TenantFilterSet):
 
     def search(self, results: QuerySet[TestResult], name: str, value: str) -> QuerySet[TestResult]:
         text = value.strip()
+        number = text.removeprefix("#")
+        is_number = number.isascii() and number.isdigit() and len(number) < 10
         texts = SearchText.objects.holding(text)
         if self.run_id:
-            texts = texts.filter(run=self.run_id)
-        elif self.actor:
+            matches = Q(pk__in=texts.filter(run=self.run_id).values("pk"))
+            return results.filter(matches | Q(case__number=int(number)) if is_number else matches)
+        if is_number and number != text:  # no index serves the number and the text together
+            cases = Case.objects.visible_to(self.actor).filter(number=int(number))
+            return results.filter(case__in=list(cases.values_list("pk", flat=True)))
+        if self.actor:
             texts = texts.filter(organization=self.actor.organization)
-        matches = Q(pk__in=texts.values("pk"))
-        number = text.removeprefix("#")
-        if number.isascii() and number.isdigit() and len(number) < 10:
-            matches |= Q(case__number=int(number))
-        return results.filter(matches)
+        return results.filter(pk__in=texts.values("pk"))
 
     def with_review(self, results: QuerySet[TestResult], name: str, value: list[str]) -> QuerySet[TestResult]:
         states = [word for word in value if word != "corrected"]

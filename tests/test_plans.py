@@ -107,7 +107,7 @@ def questions(evaluator: Evaluator, actor) -> dict[str, list[str]]:
     """What each filter of a list may be asked; a new filter has to be named here."""
     of_evaluator = f"&evaluator={evaluator.pk}"
     return {
-        "q": ["q=voucher", "q=ou", "q=nothing+like+it"],
+        "q": ["q=voucher", "q=ou", "q=nothing+like+it", "q=1042", "q=%231042"],
         "run": [],  # its own page
         "project": [f"project={evaluator.project.slug}"],
         "case": [],

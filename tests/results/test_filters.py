@@ -232,7 +232,24 @@ def test_a_number_finds_its_case_too(actor, run):
     case = make_case(run.project)
     record(run, {"name": "of the case", "case": case.pk}, {"name": "other"})
 
-    assert found(actor, run, q=f"#{case.number:02}") == (["of the case"])
+    assert found(actor, run, q=f"#{case.number:02}") == ["of the case"]
+    assert found(actor, run, q=str(case.number).zfill(2)) == ["of the case"]
+    assert found(actor, run=None, q=f"#{case.number:02}") == ["of the case"]
+
+
+def test_across_runs_a_mere_number_is_looked_for_in_the_text(actor, run):
+    case = make_case(run.project)
+    says_it = {"name": "says it", "output": {"output": f"00{case.number} kg"}}
+    record(run, {"name": "of the case", "case": case.pk}, says_it)
+
+    assert found(actor, run=None, q=f"00{case.number}") == ["says it"]
+
+
+def test_across_runs_two_letters_are_too_short_to_search_for(actor):
+    results = ResultFilter({"q": "ab"}, TestResult.objects.visible_to(actor), actor=actor)
+
+    assert not results.is_valid()
+    assert results.form.errors == {"q": ["Across runs a search needs at least 3 characters."]}
 
 
 def test_one_letter_is_too_short_to_search_for(actor, run):
