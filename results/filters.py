@@ -132,7 +132,9 @@ class ResultFilter(TenantFilterSet):
 
     @property
     def sorts_by_score(self) -> bool:
-        return self.sorted_by.lstrip("-") == "score" and self.run_id is not None and self.evaluator_id is not None
+        """By what a machine gave: people may have given one result several scores."""
+        evaluator = self.one("evaluator") if self.sorted_by.lstrip("-") == "score" and self.run_id else None
+        return evaluator is not None and evaluator.who != Evaluator.Who.HUMAN
 
     @property
     def judgements(self) -> Q:
@@ -155,7 +157,7 @@ class ResultFilter(TenantFilterSet):
             if name in values and "evaluator" not in values:
                 found.append((name, "Name the evaluator whose judgements are meant."))
         if self.values.get("sort", "").lstrip("-") == "score" and not self.sorts_by_score:
-            found.append(("sort", "Sorting by a score needs one run and one evaluator of it."))
+            found.append(("sort", "Sorting by a score needs one run and one evaluator of it that is no person."))
         text = values.get("q", "")
         if text and not self.run_id and len(text) < INDEXED_SEARCH and not text.startswith("#"):
             found.append(("q", f"Across runs a search needs at least {INDEXED_SEARCH} characters."))
@@ -175,7 +177,12 @@ class ResultFilter(TenantFilterSet):
         found = found.filter(archived_at__isnull=not self.values.get("archived"))
         self._without_judgements = found
         if "evaluator" in self.values and self.judgements:
-            found = found.filter(Exists(judged_by(self.evaluators).filter(self.judgements, of_the_result(self.run_id))))
+            wanted = self.judgements & of_the_result(self.run_id)
+            matches: Any = Exists(judged_by(self.evaluators).filter(wanted))
+            people = [evaluator for evaluator in self.evaluators if evaluator.who == Evaluator.Who.HUMAN]
+            if people:
+                matches |= Exists(answered_by_people(people).filter(wanted))
+            found = found.filter(matches)
         return found
 
     @property
@@ -255,6 +262,13 @@ def judged_by(evaluators: Iterable[Evaluator]) -> QuerySet[Evaluation]:
     """The machine's current judgements of whole results, the ones that lists show, sort by and filter on."""
     return Evaluation.objects.filter(
         evaluator__in=list(evaluators), source=Evaluation.Source.MACHINE, is_current=True, turn__isnull=True
+    )
+
+
+def answered_by_people(evaluators: Iterable[Evaluator]) -> QuerySet[Evaluation]:
+    """What people said, asked by human evaluators: counted like a machine's word (``results.tallies``)."""
+    return Evaluation.objects.filter(
+        evaluator__in=list(evaluators), source=Evaluation.Source.HUMAN, is_current=True, turn__isnull=True
     )
 
 

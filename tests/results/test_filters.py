@@ -96,6 +96,34 @@ def test_an_evaluators_verdict_counts_after_corrections(actor, run):
     assert found(actor, run, evaluator=grade.pk, verdict=["passed", "failed"]) == ["bad too", "good", "bad"]
 
 
+def test_a_human_evaluators_verdicts_are_what_people_said(actor, run):
+    tone = make_evaluator(run.project, name="tone", who="human", threshold=None)
+    asked = [Judgement(evaluator=tone, source="human", state="pending")]
+    record(run, *({"name": name, "evaluations": asked} for name in ("polite", "rude", "open", "disputed")))
+    said = {"polite": [True], "rude": [False], "open": [], "disputed": [True, False]}
+    for name, verdicts in said.items():
+        for passed in verdicts:
+            corrections = [Correction(evaluator=tone, passed=passed)]
+            submit_review(run.results.get(name=name), by=make_user(), verdict="", corrections=corrections)
+
+    shown = {
+        verdict: sorted(found(actor, run, evaluator=tone.pk, verdict=verdict))
+        for verdict in ("passed", "failed", "pending")
+    }
+
+    assert shown == {"passed": ["disputed", "polite"], "failed": ["disputed", "rude"], "pending": ["open"]}
+
+
+def test_what_people_gave_is_no_order(actor, run):
+    tone = make_evaluator(run.project, name="tone", who="human")
+
+    results = ResultFilter(
+        {"evaluator": tone.pk, "sort": "score"}, TestResult.objects.visible_to(actor), actor=actor, run=run
+    )
+
+    assert (results.is_valid(), list(results.errors)) == (False, ["sort"])
+
+
 def test_no_score_error_and_pending_stay_apart(actor, run):
     states = Evaluation.State
     record(
@@ -166,7 +194,7 @@ def test_sorting_by_a_score_needs_to_know_whose(actor, run):
     results = ResultFilter({"sort": "-score"}, TestResult.objects.visible_to(actor), actor=actor, run=run)
 
     assert not results.is_valid()
-    assert results.errors == {"sort": ["Sorting by a score needs one run and one evaluator of it."]}
+    assert results.errors == {"sort": ["Sorting by a score needs one run and one evaluator of it that is no person."]}
 
 
 def test_a_verdict_needs_to_know_whose(actor, run):
