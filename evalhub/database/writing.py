@@ -38,8 +38,11 @@ def update_rows(model: type[Model], ids: Iterable[UUID], changes: Mapping[str, A
     columns = _columns_of(model)
     names = ", ".join(f'"{columns[name].name}" = %s' for name in changes)
     values = [_sent(columns[name], value) for name, value in changes.items()]
+    wanted = list(ids)
+    # PostgreSQL keeps its plan for one id, and makes it anew each time for a list, which may be long.
+    which, named = ("= %s", wanted[0]) if len(wanted) == 1 else ("= ANY(%s)", wanted)
     with preparing_cursor() as cursor:
-        cursor.execute(f'UPDATE "{model._meta.db_table}" SET {names} WHERE "id" = ANY(%s)', [*values, list(ids)])  # noqa: S608
+        cursor.execute(f'UPDATE "{model._meta.db_table}" SET {names} WHERE "id" {which}', [*values, named])  # noqa: S608
 
 
 class Column(NamedTuple):
