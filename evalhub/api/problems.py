@@ -190,6 +190,8 @@ def of_database(exc: Exception) -> Problem:
         return Problem(
             409, "Another request is changing the same thing. Try again.", kind=CONFLICT, headers={"Retry-After": "1"}
         )
+    if isinstance(cause, postgres.DiskFull):
+        return Problem(503, "The server's disk is full; nothing was changed.", headers={"Retry-After": "60"})
     if isinstance(exc, OperationalError | InterfaceError):
         return Problem(503, "The database is not answering just now.", headers={"Retry-After": "5"})
     return Problem(500, "Something broke on our side; nothing was changed. The operator finds it by the request id.")

@@ -21,7 +21,7 @@ def copying(table: str, columns: Sequence[str]) -> Iterator[Append]:
     PostgreSQL takes them in while the next ones are made. Nothing else can be asked of it inside.
     """
     statement = f"COPY {table} ({', '.join(f'"{name}"' for name in columns)}) FROM STDIN"
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
         yield copy.write_row
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
@@ -435,6 +436,20 @@ def test_a_database_that_is_away_is_told_with_a_time(api, monkeypatch):
     response = api.get("/api/runs/")
 
     assert (problem(response)["status"], response["Retry-After"]) == (503, "5")
+
+
+def test_a_full_disk_is_told_with_a_time(api, project, monkeypatch):
+    def full(*args: Any, **kwargs: Any) -> None:
+        with connection.wrap_database_errors:
+            raise psycopg.errors.DiskFull("could not extend file")
+
+    monkeypatch.setattr("evalhub.api.runs.record_event", full)
+
+    response = api.post("/api/runs/", {"project": "support-bot"})
+
+    told = problem(response)
+    assert (told["status"], told["detail"]) == (503, "The server's disk is full; nothing was changed.")
+    assert (response["Retry-After"], TestRun.objects.count()) == ("60", 0)
 
 
 def test_a_change_that_fails_in_the_middle_changes_nothing(api, project, monkeypatch):
