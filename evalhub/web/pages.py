@@ -41,11 +41,15 @@ def render_page(
     fragment: str | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """The page; or only its partial ``fragment`` (and what there is to say) when htmx asks."""
+    """The page; or only its partial ``fragment`` when htmx asks, after a form with what there is to say.
+
+    What a page fetches by itself says nothing: it may come between a form and the page that its answer leads to.
+    """
     values = dict(context or {})
     if fragment is not None and wants_fragment(request):
         text = render_to_string(f"{template}#{fragment}", values, request)
-        text += render_to_string("components/toasts.html#said", {}, request)
+        if request.method not in ("GET", "HEAD"):
+            text += render_to_string("components/toasts.html#said", {}, request)
     else:
         text = render_to_string(template, values, request)
     response = HttpResponse(text, status=status)

@@ -56,6 +56,15 @@ def test_what_was_said_comes_with_the_next_part(client, shell_pages):
 
 
 @pytest.mark.django_db
+def test_a_part_that_a_page_fetches_by_itself_takes_no_message_from_the_page_that_comes(client, shell_pages):
+    client.post("/styleguide/", headers=PARTIAL)
+
+    part, page = client.get("/styleguide/dialog/", headers=PARTIAL), client.get("/styleguide/")
+
+    assert ("Case 412 reviewed." in part.text, "Case 412 reviewed." in page.text) == (False, True)
+
+
+@pytest.mark.django_db
 def test_what_was_said_comes_with_the_next_page_and_can_be_undone(client, shell_pages):
     page = client.post("/styleguide/", follow=True)
 
