@@ -142,6 +142,8 @@ def lists_in(path: Path) -> dict[tuple[str, ...], int]:
             named = tuple(path_to[:-1])
             if token == b"{" and before == b"[" and len(named) < 2 and "[]" not in named:
                 found.setdefault(named, 1)
+                if not named:
+                    return found  # the file is that list
             path_to.append("[]" if token == b"[" else "")
             if len(path_to) > DEEPEST:
                 raise ImportProblem(TOO_DEEP, place="The file")
