@@ -17,6 +17,7 @@ from django.utils import timezone
 from evalhub.accounts.tenancy import normal_external_id
 from evalhub.database.copying import array_text, copy_rows, copying, json_text
 from evalhub.database.ids import new_id
+from evalhub.database.lookups import looked_up
 from results.models import Evaluation, Outcome, TestResult
 from results.models.results import text_of
 from results.outcomes import Standing, standing_of
@@ -234,7 +235,7 @@ class _Desk:
         case_ids = {case.pk for case in self.cases if case}
         if self.run.result_count and case_ids:
             rows_of_cases = TestResult.objects.filter(
-                run=self.run, case_id__among=list(case_ids), deleted_at__isnull=True
+                run=looked_up(self.run), case_id__among=list(case_ids), deleted_at__isnull=True
             ).values_list("case_id", "variant_id", "repetition", "pk", "external_id", "outcome")
             for case_id, variant_id, repetition, pk, own_id, outcome in rows_of_cases:
                 outcomes.append((case_id, outcome))

@@ -16,6 +16,7 @@ from evalhub.accounts.models import Organization
 from evalhub.audit.models import record_event
 from evalhub.database.copying import array_text, copy_rows, json_text
 from evalhub.database.ids import new_id
+from evalhub.database.lookups import looked_up
 from evalhub.database.prepared import instance_of
 from evalhub.web.errors import Refused
 from runs.changing import apply_changes, locked, save_changes
@@ -85,7 +86,8 @@ def add_to_test_set(test_set: TestSet, cases: Iterable[Case], *, by: Actor | Non
         TestSet.objects.select_for_update().get(pk=test_set.pk)
         members = TestSetCase.objects.filter(test_set=test_set)
         asked = {case.pk: case for case in cases}
-        present = set(members.filter(case__among=list(asked)).values_list("case_id", flat=True))  # a set may be large
+        named = TestSetCase.objects.filter(test_set=looked_up(test_set), case__among=list(asked))  # a set may be large
+        present = set(named.values_list("case_id", flat=True))
         last = members.aggregate(last=Max("position"))["last"] or 0
         new = {pk: case for pk, case in asked.items() if pk not in present}
         TestSetCase.objects.bulk_create(

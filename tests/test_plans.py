@@ -9,7 +9,9 @@ from django.db import connection
 from evalhub.web.paging import EXACT_UP_TO
 from results.filters import REVIEWS, SORTS, VERDICTS, ResultFilter
 from results.models import Outcome
-from results.records import Judgement
+from results.recording import record_results
+from results.records import Judgement, ResultRecord
+from runs.cases import CaseSpec
 from runs.filters import both_ways
 from runs.models import Evaluator
 from tests.factories import make_actor, make_project, make_result, make_run
@@ -158,3 +160,24 @@ def test_no_filter_and_no_sort_order_of_a_run_reads_a_big_table_whole(client):
                 found[f"{page}?{query}"] = plans.whole
 
     assert found == {}
+
+
+@pytest.mark.django_db
+def test_a_batch_of_a_run_that_is_new_to_the_statistics_looks_its_cases_up(django_assert_max_num_queries):
+    project = make_project()
+    for _ in range(3):
+        run = make_run(project)
+        fill(run, make_result(run), [])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE results_testresult")
+    run = make_run(project)
+    record_results(run, [ResultRecord(case=CaseSpec(external_id=f"early {n}")) for n in range(200)])
+
+    with django_assert_max_num_queries(50) as asked:
+        record_results(run, [ResultRecord(case=CaseSpec(external_id=f"late {n}")) for n in range(200)])
+
+    (known,) = (one["sql"] for one in asked if '"outcome" FROM "results_testresult"' in one["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {known}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "result_once" in plan, plan  # and no index on the run alone: it would read all that is in it, every time

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 
+from evalhub.database.lookups import looked_up
 from evalhub.importers.description import digest_of
 from results.models import Evaluation, Review, ReviewAssignment, TestResult
 from results.reading import OWN
@@ -52,7 +53,7 @@ def earlier_results(run: TestRun, records: Sequence[ResultRecord]) -> dict[Ident
     cases = Case.objects.filter(organization_id=run.organization_id, external_id__among=list(names))
     columns = ("pk", "case__external_id", "variant__position", "repetition", f"attributes__{STAMP}")
     results = TestResult.objects.filter(
-        run=run, case__in=cases, position__lte=run.last_position, deleted_at__isnull=True
+        run=looked_up(run), case__in=cases, position__lte=run.last_position, deleted_at__isnull=True
     ).values_list(*columns)
     ids = [pk for pk, *_ in results]
     touched: set[UUID] = set()
