@@ -18,12 +18,14 @@ from typing import Any, Final
 from django.conf import settings
 
 from evalhub.benchmark.expanding import EVALUATORS_EACH, RESULTS_EXPANDED, STEPS_EACH
-from evalhub.benchmark.loading import BATCH, body
+from evalhub.benchmark.loading import BATCH, body, text
 from evalhub.benchmark.serving import Answer, Site
 
 WARM_UP, REPEATS = 5, 40
 DEEP = 0.8  # how far down the deep page lies
-INGEST_BATCHES = 40
+INGEST_BATCHES, WARM_UP_BATCHES = 40, 2
+LONGEST_IMPORT = 100_000  # lines
+FLAT = 1.1  # times the floor
 WARM_UP_REVIEWS = 20
 
 
@@ -304,27 +306,64 @@ def measure_row(row: Asked, sites: list[Site], rounds: int) -> Figure:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def measure_ingest(site: Site) -> Figure:
+def measure_ingest(site: Site) -> list[Figure]:
+    """How fast results come in, and whether the web server grows with them."""
     loaded = of(site)
+    count = min(INGEST_BATCHES, loaded.results // BATCH)
     dice = random.Random(9)  # noqa: S311
     batches = [
         json.dumps(body(BATCH, loaded.evaluators, dice, f"ingest-{time.time_ns()}-{n}")).encode()
-        for n in range(INGEST_BATCHES + 1)
+        for n in range(count + 1)
     ]
     run = site.ask("POST", "/api/runs/", json.dumps({"project": loaded.project, "name": "ingest"}).encode()).json()
     path = f"/api/runs/{run['id']}/results/"
     with site.worker():  # it brings the texts into the search's index meanwhile
-        send(site, path, batches[0])
+        for batch in batches[:WARM_UP_BATCHES]:
+            send(site, path, batch)
+        before = site.memory_mib()
         began = time.perf_counter()
-        for batch in batches[1:]:
+        for batch in batches[WARM_UP_BATCHES:]:
             send(site, path, batch)
         took = time.perf_counter() - began
+        after = site.memory_mib()
     counts = site.get(f"/api/runs/{run['id']}/").json()["counts"]
     must(counts["results"] == BATCH * len(batches), f"{counts['results']} results were counted")
     floor = floor_of_ingest(site, batches)
     site.ask("DELETE", f"/api/runs/{run['id']}/", None)
-    rate = BATCH * INGEST_BATCHES / took
-    return Figure("batch ingest, 1 client", rate, "results/s", floor=floor, at_least=3000, note="batches of 500")
+    timed = BATCH * (len(batches) - WARM_UP_BATCHES)
+    return [
+        Figure(
+            "batch ingest, 1 client", timed / took, "results/s", floor=floor, at_least=3000,
+            note="batches of 500, a worker indexes them meanwhile",
+        ),
+        Figure(
+            "memory after ingest", after, "MiB", floor=before, times_floor=FLAT,
+            note=f"of {timed:,}; floor: of {WARM_UP_BATCHES * BATCH:,}",
+        ),
+    ]  # fmt: skip
+
+
+def measure_import(site: Site) -> Figure:
+    """The peak memory of an import, and of one a tenth as long."""
+    longer = min(of(site).results, LONGEST_IMPORT)
+    shorter, peak = (import_of(site, lines) for lines in (longer // 10, longer))
+    return Figure(
+        "import, peak memory", peak, "MiB", floor=shorter, times_floor=FLAT,
+        note=f"{longer:,} lines; floor: {longer // 10:,}",
+    )  # fmt: skip
+
+
+def import_of(site: Site, lines: int) -> float:
+    """MiB that ``manage.py import_results`` takes for a file of so many lines."""
+    dice = random.Random(lines)  # noqa: S311
+    file = site.folder / f"import-{time.time_ns()}.jsonl"
+    with file.open("w") as out:
+        for n in range(lines):
+            said = {"input": text(dice, 20), "output": text(dice, 60), "accuracy": dice.random()}
+            out.write(json.dumps({"id": f"{file.stem}-{n}", **said}) + "\n")
+    peak = site.peak_mib("import_results", str(file), "--project", "support-bot")
+    file.unlink()
+    return peak
 
 
 def send(site: Site, path: str, batch: bytes) -> None:
@@ -343,7 +382,7 @@ def floor_of_ingest(site: Site, batches: list[bytes]) -> float:
     for batch in batches[1:]:
         answer = site.ask("POST", path, batch)
         must(answer.status == 200, f"the ingest floor answered {answer.status}: {answer.body[:300]!r}")
-    rate = BATCH * INGEST_BATCHES / (time.perf_counter() - began)
+    rate = BATCH * (len(batches) - 1) / (time.perf_counter() - began)
     site.ask("DELETE", f"/api/runs/{run['id']}/", None)  # its counters say nothing of these rows
     return rate
 

@@ -71,6 +71,21 @@ class Site:
             raise CommandError(f"{self.name}: manage.py {words[0]} failed: {done.stderr.strip()[-2000:]}")
         return done.stdout
 
+    def peak_mib(self, *words: str) -> float:
+        """The most memory that a command takes, in MiB."""
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", *words],
+            cwd=settings.BASE_DIR,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise CommandError(f"{self.name}: manage.py {words[0]} failed")
+        return used.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)  # the units differ
+
     def start(self) -> float:
         """Start gunicorn; seconds until /runs/ answers 200 to somebody who is signed in."""
         with socket.socket() as free:

@@ -35,6 +35,8 @@ def test_the_benchmark_measures_every_row_and_leaves_nothing_but_its_figures(fol
         "admin, evaluations",
         "admin, cases",
         "batch ingest, 1 client",
+        "memory after ingest",
+        "import, peak memory",
         "reviews, 1 client",
         "reviews, 8 clients",
         "installation",

@@ -27,6 +27,7 @@ from evalhub.benchmark.measuring import (
     Wrong,
     first_view,
     installed_mb,
+    measure_import,
     measure_ingest,
     measure_reviews,
     measure_row,
@@ -104,7 +105,9 @@ class Command(BaseCommand):
         if deep and first:
             deep.floor, deep.times_floor, deep.note = first.value, 1.2, "floor: the first page"
         if wanted("ingest"):
-            figures.append(measure_ingest(full))
+            figures += measure_ingest(full)
+        if wanted("import"):
+            figures.append(measure_import(full))
         for clients, goal in ((1, 350), (8, 600)):
             if wanted("reviews"):
                 figures.append(measure_reviews(full, clients, goal))
