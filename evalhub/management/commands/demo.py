@@ -79,12 +79,13 @@ class Command(BaseCommand):
             supervisor.sleep(3)
 
     def introduce(self, base_url: str, demo: Demo, logs: Path) -> None:
-        write_private(settings.VAR_DIR / "demo.json", json.dumps({"base_url": base_url, **demo}, indent=2) + "\n")
+        private = settings.VAR_DIR / "demo.json"
+        write_private(private, json.dumps({"base_url": base_url, **demo}, indent=2) + "\n")
         self.say(f"\n  EvalHub is at  {base_url}\n")
         for login in demo["users"]:
             self.say(f"  {login['email']:<22} {login['password']}   {login['about']}")
         self.say(f"\n  API token      {demo['api_token']}\n")
-        self.say(f"  These are in var/demo.json, the logs in {logs}. Ctrl-C stops everything and keeps the data.")
+        self.say(f"  These are in {private}, the logs in {logs}. Ctrl-C stops everything and keeps the data.")
 
     def stop(self, supervisor: Supervisor) -> None:
         if supervisor.children:
