@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import batched
 from typing import Any
 
 from django.db import connection
@@ -34,7 +33,11 @@ from runs.cases import CaseSpec
 from runs.launching import open_run, snapshot_of
 from runs.models import ConfigurationEvaluator, Evaluator, Project, TestConfiguration, TestRun, TestSet, Variant
 
-BATCH = 200
+# PostgreSQL keeps every version of the run's, the set's and the project's row until the import ends, one a batch, and
+# looks through them for each result: so batches are large, but not heavy.
+BATCH = 2000
+HEAVIEST = 4_000_000  # bytes
+A_STEP = 4_000  # bytes, about
 COMPLETED = ("status", "started_at", "finished_at", "created_at", "error", "planned_count", "attributes", "snapshot")
 Progress = Callable[[int, int | None], None]
 
@@ -192,7 +195,7 @@ class RunStore:
     def _record(self, run: TestRun, progress: Progress, *, updates: bool) -> tuple[int, int]:
         """(records in the file, changed ones that stay because people work on them)."""
         done = kept = 0
-        for batch in batched(self._records(), BATCH):
+        for batch in self._batches():
             self.repetitions.number(batch)
             earlier = earlier_results(run, batch) if updates else {}
             changed = []
@@ -214,12 +217,19 @@ class RunStore:
             progress(done, self.description.held)
         return done, kept
 
-    def _records(self) -> Iterator[ResultRecord]:
+    def _batches(self) -> Iterator[list[ResultRecord]]:
+        batch, weight = list[ResultRecord](), 0
         for number, record in enumerate(self.reader.records(), 1):
             self.cleaner.record(record, number)
             assert isinstance(record.case, CaseSpec)
             record.case.external_id = self._external_id("case", self.project.pk, record.case.external_id)
-            yield stamp(record)
+            batch.append(record)
+            weight += stamp(record) + A_STEP * len(record.steps)
+            if len(batch) == BATCH or weight >= HEAVIEST:
+                yield batch
+                batch, weight = [], 0
+        if batch:
+            yield batch
 
     def _repeated(self) -> list[str]:
         if not self.repetitions.repeated or self.description.repeats:

@@ -33,10 +33,11 @@ class Earlier:
     touched: bool
 
 
-def stamp(record: ResultRecord) -> ResultRecord:
-    """Remember what the file said, to see next time whether it says something else."""
-    record.attributes[STAMP] = _digest(record)
-    return record
+def stamp(record: ResultRecord) -> int:
+    """Remember what the file said, to see next time whether it says something else; returns its bytes."""
+    said = _said(record)
+    record.attributes[STAMP] = digest_of(said.decode())[:16]
+    return len(said)
 
 
 def identity_of(record: ResultRecord) -> Identity:
@@ -101,7 +102,7 @@ def _memory(run: TestRun) -> dict[str, Any]:
     return memory if isinstance(memory, dict) else {}
 
 
-def _digest(record: ResultRecord) -> str:
+def _said(record: ResultRecord) -> bytes:
     content = {
         name: getattr(record, name)
         for name in (
@@ -117,8 +118,7 @@ def _digest(record: ResultRecord) -> str:
         )
     }
     judged = [_judged(judgement) for judgement in record.evaluations]
-    text = orjson.dumps([content, judged], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-    return digest_of(text.decode())[:16]
+    return orjson.dumps([content, judged], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
 
 
 def _judged(judgement: Judgement) -> list[Any]:

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from evalhub.importers import storing
 from evalhub.importers.detect import detect
 from evalhub.importers.importing import import_file
 from evalhub.importers.mapping import guess
@@ -94,7 +95,8 @@ def memory_of(path, project):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", MAKERS)
-def test_the_memory_of_an_import_does_not_grow_with_its_file(kind, tmp_path):
+def test_the_memory_of_an_import_does_not_grow_with_its_file(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(storing, "BATCH", 200)
     project = make_project()
     memory_of(MAKERS[kind](tmp_path, 10), project)  # what is loaded once
 
