@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from evalhub.importers import progress as progress_module
+from evalhub.importers import storing
 from evalhub.importers.importing import begin, import_file
 from evalhub.importers.problems import ImportProblem
 from results.models import Evaluation, TestResult
@@ -257,7 +258,8 @@ def test_the_import_row_says_what_came_of_it(tmp_path):
     assert entry.finished_at >= entry.started_at
 
 
-def test_progress_is_told_batch_by_batch(tmp_path):
+def test_progress_is_told_batch_by_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(storing, "BATCH", 200)
     told = []
 
     bring_in(write_eval(tmp_path, [make_sample(n) for n in range(450)]), progress=lambda *at: told.append(at))
@@ -265,9 +267,22 @@ def test_progress_is_told_batch_by_batch(tmp_path):
     assert told == [(200, 450), (400, 450), (450, 450)]
 
 
+def test_heavy_records_come_in_small_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(storing, "HEAVIEST", 1_000)
+    told = []
+
+    bring_in(
+        write_eval(tmp_path, [make_sample(n, input="why " * 150) for n in range(5)]),
+        progress=lambda *at: told.append(at),
+    )
+
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_others_see_the_progress_while_the_import_is_open(tmp_path, monkeypatch):
     monkeypatch.setattr(progress_module, "EVERY", 0)
+    monkeypatch.setattr(storing, "BATCH", 200)
     project = make_project()
     entry = begin(project, by=None, filename="log.eval")
     seen = []
