@@ -268,13 +268,11 @@ def test_progress_is_told_batch_by_batch(tmp_path, monkeypatch):
 
 
 def test_heavy_records_come_in_small_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(storing, "HEAVIEST", 1_000)
+    monkeypatch.setattr(storing, "HEAVIEST", 6_000)
     told = []
+    log = write_eval(tmp_path, [make_sample(n, input="why " * 150) for n in range(5)])
 
-    bring_in(
-        write_eval(tmp_path, [make_sample(n, input="why " * 150) for n in range(5)]),
-        progress=lambda *at: told.append(at),
-    )
+    bring_in(log, progress=lambda *at: told.append(at))
 
     assert told == [(2, 5), (4, 5), (5, 5)]
 
