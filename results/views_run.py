@@ -427,7 +427,8 @@ def tally(found: ResultFilter, run: TestRun) -> tuple[dict[str, int], RowCount]:
     numbers = rows.aggregate(
         all=Count("outcome"),
         conflict=Count("outcome", filter=is_conflict),
-        both=Count("outcome", filter=is_conflict & Q(outcome__in=outcomes)),
+        # An empty list would make Django answer 0 to all of it.
+        both=Count("outcome", filter=is_conflict & Q(outcome__in=outcomes or Outcome.values)),
         **wanted,
     )
     if numbers["all"] > EXACT_UP_TO:

@@ -286,6 +286,21 @@ def test_segments_without_filters_come_from_the_runs_counters(lead, run):
     assert response.context["counted"] == "1 of 2 results · worst first"
 
 
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [("tag=slow", 2), ("review=none", 3), ("latency_min=1000", 2), ("machine_outcome=failed", 1), ("q=It+is", 3),
+     ("tag=slow&outcome=passed", 1), ("tag=slow&review=conflict", 0), ("tag=none", 0)],
+)  # fmt: skip
+def test_any_filter_counts_what_it_shows(lead, run, query, count):
+    record(run, 0.9)
+    record(run, 0.8, 0.1, tags=["slow"], latency_ms=2000)
+
+    context = lead.get(f"/runs/{run.pk}/?{query}").context
+
+    shown = len(context["page"].rows)
+    assert (shown, context["counted"].split()[0]) == (count, str(count))
+
+
 def test_conflicts_of_one_outcome_are_counted_as_such(lead, run):
     results = record(run, 0.9, 0.1, 0.2)
     submit_review(results[1], by=make_user(run.organization), verdict="passed")
