@@ -212,7 +212,7 @@ class Judged:
         found = self.machine or (self.verdicts[-1] if self.verdicts else None)
         if found is None or found.state != Evaluation.State.SCORED:
             return formats.NONE
-        if found.label and found.value is None:
+        if found.label and (found.value is None or self.is_labelled):
             return found.label
         return formats.score(found.value)
 
@@ -220,12 +220,21 @@ class Judged:
     def label(self) -> str:
         """The label beside a score, where both are there."""
         found = self.machine
-        return found.label if found and found.label and found.value is not None else ""
+        return found.label if found and found.label and found.value is not None and not self.is_labelled else ""
+
+    @property
+    def is_labelled(self) -> bool:
+        """Its labels decide, and no number."""
+        evaluator = self.evaluator
+        return evaluator is not None and evaluator.value_type == Evaluator.ValueType.LABEL and bool(evaluator.options)
 
     @property
     def limit(self) -> str:
-        """What the score is held against, with its direction: ≥ 0.80; nothing where there is none."""
+        """What the score is held against, with its direction: ≥ 0.80 or = correct; nothing where there is none."""
         evaluator = self.evaluator
+        if evaluator is not None and self.is_labelled:
+            passing = [str(option.get("label", "")) for option in evaluator.options if option.get("passes") is True]
+            return f"= {' or '.join(passing)}" if passing else ""
         value = self.machine.threshold if self.machine and self.machine.threshold is not None else None
         if value is None and evaluator is not None and evaluator.value_type != Evaluator.ValueType.LABEL:
             value = evaluator.threshold

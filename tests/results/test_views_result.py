@@ -280,11 +280,28 @@ def test_failed_evaluations_come_first_and_pending_people_are_named(lead, run):
     assert [(one.name, one.outcome, one.limit) for one in judged] == [
         ("Length", "failed", "≤ 100"),
         ("Broken", "error", ""),
-        ("Looks right", "pending", ""),
+        ("Looks right", "pending", "= yes"),
         ("Groundedness", "passed", "≥ 0.80"),
     ]
     assert judged[2].waits_for_person
     assert "The judge answered 500." in text_of(lead, result)
+
+
+def test_a_label_stands_where_a_score_does_and_below_it_the_labels_that_pass(lead, run):
+    tone = EvaluatorSpec(
+        name="Tone",
+        value_type="label",
+        options=[
+            {"label": "wrong", "value": 0, "passes": False},
+            {"label": "correct", "value": 1, "passes": True},
+            {"label": "close", "value": 0.8, "passes": True},
+        ],
+    )
+    result = make_result(run, evaluations=[Judgement(evaluator=tone, value=0, label="wrong")])
+
+    [judged] = lead.get(f"/results/{result.pk}/").context["judged"]
+
+    assert (judged.outcome, judged.score, judged.label, judged.limit) == ("failed", "wrong", "", "= correct or close")
 
 
 def test_a_verdict_on_a_turn_is_shown_at_the_turn(lead, run):
