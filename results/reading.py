@@ -537,7 +537,7 @@ def is_web_address(text: str) -> bool:
 
 @dataclass(slots=True)
 class Happening:
-    """One line of the activity. ``kind``: recorded, assigned, reviewed, comment, event."""
+    """One line of the activity. ``kind``: recorded, assigned, declined, withdrawn, reviewed, comment, event."""
 
     kind: str
     at: datetime
@@ -595,8 +595,18 @@ def activity_of(
         asked[assignment.round_id, assignment.assigned_by_id].append(assignment)
     for group in asked.values():
         first = min(group, key=lambda one: one.created_at)
-        names = [str(one.reviewer) for one in group if one.reviewer]
-        found.append(Happening("assigned", first.created_at, first.assigned_by, text=first.round.name, people=names))
+        found.append(
+            Happening("assigned", first.created_at, first.assigned_by, first.round.name, people=names_of(group))
+        )
+    withdrawn: dict[tuple[UUID, datetime], list[ReviewAssignment]] = defaultdict(list)
+    for one in assignments:
+        at = one.finished_at or one.updated_at
+        if one.state == ReviewAssignment.State.DECLINED:
+            found.append(Happening("declined", at, one.reviewer, one.decline_reason))
+        elif one.state == ReviewAssignment.State.WITHDRAWN:
+            withdrawn[one.round_id, at].append(one)
+    for (_, at), group in withdrawn.items():
+        found.append(Happening("withdrawn", at, text=group[0].round.name, people=names_of(group)))
     found += [Happening("comment", comment.created_at, comment.author, comment=comment) for comment in comments]
     events = (
         AuditEvent.objects.filter(organization=result.organization_id, entity_type="testresult", entity_id=result.pk)
@@ -609,6 +619,10 @@ def activity_of(
         if not event.action.startswith(OWN_LINES)
     ]
     return sorted(found, key=lambda one: one.at)
+
+
+def names_of(assignments: Iterable[ReviewAssignment]) -> list[str]:
+    return [str(one.reviewer) for one in assignments if one.reviewer] or ["whoever takes it"]
 
 
 def corrections_by_review(judged: Iterable[Judged]) -> dict[UUID, list[str]]:

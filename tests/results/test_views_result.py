@@ -2,6 +2,7 @@ import pytest
 
 from evalhub.audit.models import AuditEvent
 from results.annotating import Target, annotate
+from results.assigning import decline, withdraw
 from results.models import Evaluation, ReviewAssignment, ReviewRound, TestResult
 from results.recording import record_results
 from results.records import Judgement, ResultRecord, StepRecord
@@ -529,6 +530,40 @@ def test_the_activity_tells_what_happened_in_order(lead, actor, run):
 
     assert [one.kind for one in response.context["activity"]] == ["recorded", "assigned", "reviewed", "comment"]
     assert "<em>issued</em>" in response.content.decode()
+
+
+def test_the_activity_says_who_declined_and_why_and_who_is_no_longer_asked(lead, actor, run):
+    ann, ben = make_user(run.organization, name="Ann"), make_user(run.organization, name="Ben")
+    result = make_result(run)
+    review_round = ReviewRound.objects.create(
+        organization=run.organization, project=run.project, name="First look", seed=1
+    )
+    anns, bens = (
+        ReviewAssignment.objects.create(
+            organization=run.organization,
+            round=review_round,
+            result=result,
+            slot=slot,
+            reviewer=reviewer,
+            assigned_by=actor.user,
+        )
+        for slot, reviewer in enumerate((ann, ben), 1)
+    )
+    decline(anns, by=ann, reason="I wrote this case.")
+    withdraw(bens, by=actor)
+
+    response = lead.get(f"/results/{result.pk}/")
+
+    told = [(one.kind, one.person, one.people, one.text) for one in response.context["activity"]][1:]
+    assert told == [
+        ("assigned", actor.user, ["Ann", "Ben"], "First look"),
+        ("declined", ann, [], "I wrote this case."),
+        ("withdrawn", None, ["Ben"], "First look"),
+    ]
+    text = response.content.decode()
+    assert "<b>Ann</b> declined" in text
+    assert "I wrote this case." in text
+    assert "No longer asked in “First look”: Ben" in text
 
 
 def test_a_comment_on_a_turn_stands_under_its_turn(lead, actor, run):
