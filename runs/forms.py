@@ -494,13 +494,14 @@ class EvaluatorForm(SetUpForm):
         cleaned = self.cleaned_data
         values = {name: value for name, value in super().changes().items() if name not in self.PARTS}
         values["definition"] = self._definition()
-        if cleaned["value_type"] == Evaluator.ValueType.LABEL:
-            values |= {"options": options or [], "min_score": None, "max_score": None}
-            values |= {"threshold": None} if options else {}
-        else:
-            values["options"] = []
-        if cleaned["value_type"] == Evaluator.ValueType.PERCENTAGE:
-            values |= {"min_score": None, "max_score": None}
+        kind = cleaned["value_type"]
+        values["options"] = (options or []) if kind == Evaluator.ValueType.LABEL else []
+        unasked = () if kind == Evaluator.ValueType.NUMBER else ("min_score", "max_score")
+        if values["options"]:
+            unasked = (*unasked, "threshold")
+        stays = self.instance is not None and self.instance.value_type == kind
+        for name in unasked:  # what the form does not ask about such a judgement is as it came
+            values[name] = getattr(self.instance, name) if stays else None
         return values
 
     def _definition(self) -> dict[str, Any]:

@@ -109,8 +109,8 @@ WORDS = {
     "direction": "Direction",
     "threshold": "Threshold",
     "operator": "Passes when",
-    "min_score": "Least score",
-    "max_score": "Most score",
+    "min_score": "Lowest score",
+    "max_score": "Highest score",
     "weight": "Weight",
 }
 

@@ -1,11 +1,13 @@
 import pytest
 from django.db import transaction
+from django.urls import reverse
 
 from evalhub.accounts.models import ApiToken, User, digest_of
 from evalhub.demo.loading import load_demo
 from results.models import Review, ReviewAssignment, TestResult
 from results.recounting import recount
 from runs.models import Endpoint, Evaluator, TestRun, TestSet
+from tests.runs.test_setup_pages import values_shown
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +42,18 @@ def test_the_demo_has_regressions_reviews_in_every_state_and_every_kind_of_evalu
     assert TestResult.objects.filter(corrected=True).exists()
     assert set(Evaluator.objects.values_list("who", flat=True)) == {"ai", "heuristic", "human"}
     assert set(Evaluator.objects.values_list("value_type", flat=True)) == {"label", "percentage", "number"}
+
+
+def test_saving_an_evaluator_of_the_demo_as_it_was_shown_changes_nothing(demo, client):
+    client.force_login(User.objects.get(email="ines@acme.example"))
+    evaluators = Evaluator.objects.all()
+    before = {evaluator.name: (evaluator.version, evaluator.snapshot()) for evaluator in evaluators}
+    addresses = [reverse("runs:evaluator-edit", args=[evaluator.pk]) for evaluator in evaluators]
+
+    answers = [client.post(address, values_shown(client.get(address))) for address in addresses]
+
+    assert {answer.status_code for answer in answers} == {302}
+    assert {evaluator.name: (evaluator.version, evaluator.snapshot()) for evaluator in evaluators.all()} == before
 
 
 def test_every_number_of_the_demo_is_what_its_rows_say(demo):
