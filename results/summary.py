@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Aggregate, Count, FloatField, Func, IntegerField, Max, Min, Q, TextField
 
 from results.models import Outcome, Rollup, TestResult
-from runs.models import Evaluator, TestRun
+from runs.models import Evaluator, Shard, TestRun
 from runs.rates import clustered_wilson, wilson
 
 BINS: Final = 20
@@ -233,10 +233,12 @@ def by_evaluator(run: TestRun) -> list[EvaluatorLine]:
     )
     lines: dict[UUID, EvaluatorLine] = {}
     shared = clusters_of_judgements(run, "e.evaluator_id", {row["evaluator__who"] for row in rows})
+    then = evaluators_then(run)
     for row in rows:
         line = lines.get(row["evaluator_id"])
         if line is None:
             evaluator = {name: row[f"evaluator__{name}"] for name in EVALUATOR_FIELDS} | {"id": row["evaluator_id"]}
+            evaluator |= then.get(str(row["evaluator_id"]), {})
             line = lines[row["evaluator_id"]] = EvaluatorLine(
                 evaluator["name"],
                 0,
@@ -271,6 +273,29 @@ EVALUATOR_FIELDS: Final = (
     "max_score",
     "options",
 )
+MAY_SAY: Final[dict[str, Callable[[Any], bool]]] = {  # of an evaluator in a snapshot, which senders may write
+    "version": lambda value: type(value) is int,
+    "direction": lambda value: value in Evaluator.Direction.values,
+    "threshold": lambda value: value is None or type(value) in (int, float),
+    "operator": lambda value: value in Evaluator.Operator.values,
+    "options": lambda value: isinstance(value, list),
+}
+
+
+def evaluators_then(run: TestRun) -> dict[str, dict[str, Any]]:
+    """How the evaluators judged in this run, by id: as its snapshot says, or the last scoring that named them since."""
+    again = Shard.objects.filter(run=run, kind=Shard.Kind.JUDGE, done_at__isnull=False)
+    scorings = again.order_by("work__scoring", "number").distinct("work__scoring")
+    later = sorted(scorings.values_list("number", "work__evaluators"), key=lambda scoring: scoring[0])
+    then = {}
+    for shots in (run.snapshot.get("evaluators") if isinstance(run.snapshot, dict) else None, *(s for _, s in later)):
+        for shot in shots if isinstance(shots, list) else ():
+            if isinstance(shot, dict):
+                said = {name: shot[name] for name, fits in MAY_SAY.items() if name in shot and fits(shot[name])}
+                then[str(shot.get("id"))] = said
+    return then
+
+
 COUNTS: Final[dict[str, Any]] = {
     "passed": Count("pk", filter=Q(outcome=Outcome.PASSED)),
     "failed": Count("pk", filter=Q(outcome=Outcome.FAILED)),

@@ -41,7 +41,7 @@ from evalhub.api.set_up import ATTRIBUTES, EXTERNAL_ID, METADATA, OWNER, PROJECT
 from evalhub.api.shapes import Choice, Field, Items, Json, Moment, Nested, Number, Shape, Text, Whole, misfit
 from evalhub.audit.models import record_event
 from results.models import Rollup
-from results.summary import clusters_of_judgements, interval_of
+from results.summary import clusters_of_judgements, evaluators_then, interval_of
 from runs.changing import apply_changes
 from runs.filters import RunFilter
 from runs.launching import open_run
@@ -444,7 +444,7 @@ NUMBERS: Final = Row(
     {
         "evaluator": reference("evaluator"),
         "who": text("evaluator__who"),
-        "threshold": number("evaluator__threshold"),
+        "threshold": number("evaluator__threshold", "That of the run, as its snapshot says; else today's."),
         "variant": computed(
             Of(what=VARIANT_NAME, null=True), ("variant_id", "variant__position", "variant__label"), _variant
         ),
@@ -486,10 +486,13 @@ class RunEvaluators(ApiView):
         found = NUMBERS.select(Rollup.objects.visible_to(self.actor).filter(run=run))
         who = {values["evaluator__who"] for values in found}
         shared = clusters_of_judgements(run, "ARRAY[r.variant_id, e.evaluator_id]", who)
-        rows = [
-            NUMBERS.show(values | {"clusters": shared.get((values["variant_id"], values["evaluator_id"]))})
-            for values in found
-        ]
+        then = evaluators_then(run)
+        rows = []
+        for values in found:
+            said = then.get(str(values["evaluator_id"]), {})
+            limit = said.get("threshold", values["evaluator__threshold"])
+            clusters = shared.get((values["variant_id"], values["evaluator_id"]))
+            rows.append(NUMBERS.show(values | {"evaluator__threshold": limit, "clusters": clusters}))
         rows.sort(key=lambda row: (row["pass_rate"] is None, row["pass_rate"], row["evaluator"]["name"].lower()))
         return Response({"items": rows, "next": None, "previous": None})
 

@@ -2,6 +2,8 @@ import pytest
 
 from evalhub.audit.models import AuditEvent
 from results.records import Judgement
+from runs.evaluators import change_evaluator
+from runs.launching import snapshots_of
 from runs.models import Project, TestRun, Variant
 from tests.api.conftest import errors_of, problem
 from tests.factories import (
@@ -275,7 +277,7 @@ def test_the_numbers_of_a_runs_evaluators(api, project, django_assert_num_querie
         )
     api.get(f"/api/runs/{run.pk}/evaluators/")
 
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         rows = api.get(f"/api/runs/{run.pk}/evaluators/").json()["items"]
 
     assert [row["evaluator"]["name"] for row in rows] == ["tone", "exact"]
@@ -299,6 +301,17 @@ def test_the_numbers_of_a_runs_evaluators(api, project, django_assert_num_querie
         "min": 0.2,
         "max": 0.9,
     }
+
+
+def test_the_threshold_of_a_runs_evaluator_is_the_one_it_was_judged_by(api, project):
+    tone = make_evaluator(project, name="tone", threshold=0.5)
+    run = make_run(project, snapshot={"evaluators": snapshots_of([tone])})
+    make_result(run, evaluations=[Judgement(evaluator=tone, value=0.7)])
+    change_evaluator(tone, threshold=0.9)
+
+    (row,) = api.get(f"/api/runs/{run.pk}/evaluators/").json()["items"]
+
+    assert (row["threshold"], row["passed"]) == (0.5, 1)
 
 
 def test_an_evaluators_interval_does_not_take_repetitions_for_cases(api, project):

@@ -1,4 +1,5 @@
 import pytest
+from django.utils import timezone
 
 from results.models import TestResult
 from results.recording import record_results
@@ -18,8 +19,9 @@ from results.summary import (
     value_histograms,
     worst_first,
 )
-from runs.evaluators import EvaluatorSpec
-from runs.models import Variant
+from runs.evaluators import EvaluatorSpec, change_evaluator
+from runs.launching import snapshots_of
+from runs.models import Evaluator, Shard, Variant
 from runs.rates import wilson
 from tests.factories import make_case, make_evaluator, make_run, make_user
 
@@ -191,6 +193,46 @@ def test_a_lower_is_better_evaluator_fails_above_its_threshold(run):
     [chart] = score_histograms(run, by_evaluator(run))
 
     assert (chart.low, chart.high, chart.threshold, chart.fails_below) == (0, 160, 120, False)
+
+
+def test_an_evaluator_stands_as_it_judged_then_and_not_as_it_is_today(run):
+    record(run, *judged(GRADE, 0.1, 0.9))
+    grade = Evaluator.objects.get(name="grade")
+    run.snapshot = {"evaluators": snapshots_of([grade])}
+    change_evaluator(grade, threshold=0.9, operator=">")
+
+    [line] = by_evaluator(run)
+    [chart] = score_histograms(run, [line])
+
+    names = ("version", "threshold", "operator")
+    assert ([line.evaluator[name] for name in names], chart.threshold) == ([1, 0.5, ">="], 0.5)
+
+
+def test_an_evaluator_that_judged_again_stands_as_it_did_the_last_time(run):
+    record(run, *judged(GRADE, 0.1, 0.9))
+    grade = Evaluator.objects.get(name="grade")
+    run.snapshot = {"evaluators": snapshots_of([grade])}
+    for number, threshold in ((1, 0.8), (2, 0.9)):
+        grade = change_evaluator(grade, threshold=threshold)
+        work = {"evaluators": snapshots_of([grade]), "scoring": f"{3 - number}", "results": []}
+        shard = {"run": run, "number": number, "kind": Shard.Kind.JUDGE, "work": work, "done_at": timezone.now()}
+        Shard.objects.create(organization=run.organization, **shard)
+
+    [line] = by_evaluator(run)
+
+    assert (line.evaluator["version"], line.evaluator["threshold"]) == (3, 0.9)
+
+
+def test_of_what_the_snapshot_does_not_say_today_is_shown(run):
+    record(run, *judged(GRADE, 0.1, 0.9))
+    grade = {"id": str(Evaluator.objects.get(name="grade").pk), "threshold": "high", "version": None}
+
+    for snapshot in ([], {"evaluators": 1}, {"evaluators": ["x", {"threshold": 0.1}]}, {"evaluators": [grade]}):
+        run.snapshot = snapshot
+
+        [line] = by_evaluator(run)
+
+        assert (line.evaluator["version"], line.evaluator["threshold"]) == (1, 0.5), snapshot
 
 
 def test_labels_and_scores_that_do_not_differ_are_not_drawn(run):
