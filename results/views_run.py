@@ -197,7 +197,13 @@ def previous_of(run: TestRun) -> TestRun | None:
     return found.newest_first().only("id", "number", "pass_rate", "created_at").first()
 
 
+def carried_out(run: TestRun) -> str:
+    return f"{formats.count(run.result_count)} of {formats.count(run.planned_count)} results"
+
+
 def change_of(run: TestRun) -> Stat:
+    if run.result_count < run.planned_count and run.status != TestRun.Status.COMPLETED:
+        return Stat("Change", formats.NONE, "", carried_out(run))  # the rest may be no better or worse than these are
     previous = previous_of(run)
     if previous is None or previous.pass_rate is None:
         note = "first run of its configuration" if run.configuration_id else "no configuration to compare by"

@@ -151,6 +151,23 @@ def test_change_is_against_the_previous_run_of_the_configuration_that_was_carrie
     )
 
 
+def test_a_run_that_was_not_carried_out_whole_shows_no_change(lead, run):
+    configuration = make_configuration(run.project)
+    make_results(make_run(run.project, configuration=configuration, status="completed"), passed=4)
+    now = make_run(run.project, configuration=configuration, status="cancelled", planned_count=5)
+    make_results(now, passed=1, failed=1)
+
+    shown = {}
+    for status in ("running", "cancelled", "partial", "completed"):
+        finished_at = None if status == "running" else timezone.now()
+        TestRun.objects.filter(pk=now.pk).update(status=status, finished_at=finished_at)
+        stat = lead.get(f"/runs/{now.pk}/").context["stats"][3]
+        shown[status] = (stat.value, stat.note.split(",")[0])
+
+    part, whole = ("–", "2 of 5 results"), ("\N{MINUS SIGN}50.0 pt", "100.0\u202f%")
+    assert shown == {"running": part, "cancelled": part, "partial": part, "completed": whole}
+
+
 def test_without_a_configuration_there_is_nothing_to_compare_with(lead, run):
     stat = lead.get(f"/runs/{run.pk}/").context["stats"][3]
 
