@@ -186,7 +186,7 @@ def outcome_of_turn(judged: list[Any]) -> str:
 def human_of(result: TestResult) -> str:
     if result.review_state == TestResult.ReviewState.CONFLICT:
         return "conflict"
-    return result.human_verdict or ("open" if result.review_state == TestResult.ReviewState.OPEN else "")
+    return result.human_verdict or ("open" if result.reviews_done < result.reviews_required else "")
 
 
 def shown_as(request: MemberRequest, answer: str, result: TestResult) -> str:

@@ -25,7 +25,7 @@ from evalhub.web.pages import POSITION, fragment_target, render_page, wants_frag
 from evalhub.web.paging import EXACT_UP_TO, Order, count_rows, estimate_rows, read_page
 from evalhub.web.paging import Count as RowCount
 from evalhub.web.parts import OUTCOMES, Link, Stat, face
-from results.filters import REVIEWS, VERDICTS, ResultFilter
+from results.filters import REVIEWS, VERDICTS, ResultFilter, review_state_shown
 from results.listing import FIELDS, SHOWN, judgements_of, judgements_to_walk, read_results, reviewers_of
 from results.models import Outcome, Review, ReviewAssignment, ReviewRound, Rollup, TestResult
 from results.reading import OPERATORS, shown_metadata
@@ -397,7 +397,7 @@ def human_of(row: Mapping[str, Any]) -> str:
         return "conflict"
     if row["human_verdict"]:
         return str(row["human_verdict"])
-    if row["review_state"] == TestResult.ReviewState.OPEN:
+    if row["reviews_done"] < row["reviews_required"]:
         return "open"
     return "reviewed" if row["review_count"] else ""
 
@@ -868,7 +868,7 @@ def lines_of_portion(results: list[TestResult], names: Mapping[UUID, tuple[str, 
             "outcome": result.outcome,
             "judge": result.machine_outcome,
             "human": result.human_verdict,
-            "review_state": result.review_state,
+            "review_state": review_state_shown(vars(result)),
             "corrected": result.corrected,
             "latency_ms": result.latency_ms,
             "cost": result.cost,

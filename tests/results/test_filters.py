@@ -1,7 +1,7 @@
 import pytest
 
 from results.dealing import new_seed
-from results.filters import ResultFilter
+from results.filters import ResultFilter, review_state_shown
 from results.listing import judgements_of, read_results, reviewers_of
 from results.models import Evaluation, Review, ReviewAssignment, ReviewRound, TestResult
 from results.recording import record_results
@@ -219,6 +219,31 @@ def test_review_states(actor, run):
     assert found(actor, run, review="open") == ["open"]
     assert found(actor, run, review="reviewed") == ["reviewed"]
     assert found(actor, run, review="conflict") == ["conflict"]
+
+
+def test_a_question_that_nobody_was_asked_does_not_keep_open_what_people_have_reviewed(actor, run):
+    ann, ben = make_user(actor.organization), make_user(actor.organization)
+    tone = make_evaluator(run.project, name="tone", who="human", threshold=None)
+    question = Judgement(evaluator=tone, source="human", state="pending")
+    names = ("nobody asked", "reviewed", "half reviewed")
+    record(run, *({"name": name, "evaluations": [question]} for name in names))
+    by_name = {result.name: result for result in TestResult.objects.all()}
+    ask(by_name["half reviewed"], ann)
+    TestResult.objects.filter(name="half reviewed").update(reviews_required=1)
+    submit_review(by_name["reviewed"], by=ben, verdict="failed")
+    submit_review(by_name["half reviewed"], by=ben, verdict="failed")
+
+    shown = {state: sorted(found(actor, run, review=state)) for state in ("open", "reviewed")}
+    both = found(actor, run, review=["open", "reviewed"])
+
+    assert shown == {"open": ["half reviewed", "nobody asked"], "reviewed": ["reviewed"]}
+    assert sorted(both) == sorted(names)
+    rows = read_results(results_for(actor, run)).rows
+    assert {row["name"]: review_state_shown(row) for row in rows} == {
+        "nobody asked": "open",
+        "reviewed": "reviewed",
+        "half reviewed": "open",
+    }
 
 
 def test_a_reviewer_was_asked_or_has_reviewed(actor, run):

@@ -168,6 +168,21 @@ def test_a_run_that_was_not_carried_out_whole_shows_no_change(lead, run):
     assert shown == {"running": part, "cancelled": part, "partial": part, "completed": whole}
 
 
+def test_a_row_is_open_where_somebody_was_asked(lead, run):
+    tone = make_evaluator(run.project, name="tone", who="human", threshold=None)
+    question = Judgement(evaluator=tone, source="human", state="pending")
+    records = [ResultRecord(name=name, evaluations=[question]) for name in ("asked", "unasked", "reviewed")]
+    record_results(run, records)
+    asked, _, reviewed = TestResult.objects.filter(run=run).order_by("position")
+    assign_reviewers(TestResult.objects.filter(pk=asked.pk), [make_user(run.organization)], by=make_user())
+    submit_review(reviewed, by=make_user(run.organization), verdict="failed")
+
+    rows = lead.get(f"/runs/{run.pk}/").context["page"].rows
+
+    words = {row["name"]: row["human_word"] for row in rows}
+    assert words == {"asked": "Open", "unasked": "–", "reviewed": "Fail"}
+
+
 def test_without_a_configuration_there_is_nothing_to_compare_with(lead, run):
     stat = lead.get(f"/runs/{run.pk}/").context["stats"][3]
 
