@@ -39,6 +39,7 @@ from runs.models import Case, Evaluator, TestRun, Variant
 
 PREVIEW = 300
 SEARCHABLE = 2000
+MOST_TOKENS = 10**12  # of one result; the sum of nine million of them still fits
 
 
 class RecordingError(Exception):
@@ -115,7 +116,7 @@ class _Desk:
                 evaluations += rows
                 steps += [self._step(result_id, n, step) for n, step in enumerate(record.steps, 1)]
                 counted, values, text = self._result(
-                    result_id, position, record, case, external_id, variant_id, repetition, standing
+                    index, result_id, position, record, case, external_id, variant_id, repetition, standing
                 )
                 append(values)
                 texts.append((result_id, self.run.organization_id, self.run.pk, text, False))
@@ -247,6 +248,7 @@ class _Desk:
 
     def _result(
         self,
+        index: int,
         result_id: UUID,
         position: int,
         record: ResultRecord,
@@ -260,6 +262,8 @@ class _Desk:
         expected = record.expected if record.expected is not None or case is None else case.expected
         input_text, output_text = text_of(inputs), text_of(record.output) or last_answer(record.conversation)
         tokens = record.tokens if record.tokens is not None else tokens_of(record.usage)
+        if tokens is not None and tokens > MOST_TOKENS:
+            raise RecordingError(index, "tokens", f"A result cannot have more than {MOST_TOKENS:,} tokens.")
         human = [j for j in record.evaluations if j.source == Evaluation.Source.HUMAN and j.state != "pending"]
         pending = any(j.source == Evaluation.Source.HUMAN and j.state == "pending" for j in record.evaluations)
         if standing.conflict:

@@ -43,14 +43,13 @@ from evalhub.api.shapes import (
     misfit,
 )
 from results.models import Evaluation, Outcome, Step
-from results.recording import RecordingError, record_results
+from results.recording import MOST_TOKENS, RecordingError, record_results
 from results.records import Judgement, ResultRecord, StepRecord
 from runs.cases import CaseSpec
 from runs.evaluators import EvaluatorSpec
 from runs.models import Case, Evaluator, TestRun
 
 BATCH: Final = 1000
-EXACT: Final = 2**53  # beyond it JSON's numbers are not exact
 
 _milliseconds = Number(null=True, least=0, most=1e12)
 _dollars = Number(null=True, least=0, most=1e9)
@@ -72,12 +71,12 @@ class Usage(Field):
             for name, count in counts.items():
                 if type(count) is not int and type(count) is not float:
                     misfit("must be a number", model, name)
-                if not 0 <= count <= EXACT:
-                    misfit("must be from 0 to 2^53", model, name)
+                if not 0 <= count <= MOST_TOKENS:
+                    misfit(f"must be from 0 to {MOST_TOKENS:,}", model, name)
         return value
 
     def kind(self) -> dict[str, Any]:
-        counts = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": EXACT}}
+        counts = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0, "maximum": MOST_TOKENS}}
         return {"type": "object", "additionalProperties": counts}
 
 
@@ -206,7 +205,7 @@ RESULT: Final = Shape(
         "wall_ms": _milliseconds,
         "cost": _dollars,
         "usage": Usage(),
-        "tokens": Whole(null=True, most=EXACT, doc="All of them; else the sum of `usage`."),
+        "tokens": Whole(null=True, most=MOST_TOKENS, doc="All of them; else the sum of `usage`."),
         "started_at": Moment(null=True),
         "finished_at": Moment(null=True),
         "session_id": Text(most=300, line=True),

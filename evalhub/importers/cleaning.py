@@ -8,12 +8,12 @@ from typing import Any
 from evalhub.database.storable import Replaced, TooDeep, storable
 from evalhub.importers.description import digest_of
 from evalhub.importers.problems import ImportProblem, Limits
+from results.recording import MOST_TOKENS
 from results.records import ResultRecord
 from runs.evaluators import EvaluatorSpec
 
 LONGEST_NAME = 200
 LONGEST_TAG = 80
-LARGEST = 2**53
 
 
 class Cleaner:
@@ -33,7 +33,7 @@ class Cleaner:
 
     def record(self, record: ResultRecord, number: int) -> ResultRecord:
         self.clean(record, f"Result {number:,} ({record.name[:80]})")
-        if record.tokens is not None and not 0 <= record.tokens < LARGEST:
+        if record.tokens is not None and not 0 <= record.tokens <= MOST_TOKENS:
             record.tokens = None
         record.tags = [tag[:LONGEST_TAG] for tag in record.tags if tag]
         for judgement in record.evaluations:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evalhub.database.storable import storable
 from evalhub.importers.detect import Format
 from evalhub.importers.jsonreading import elements_of, lists_in, read_json_lines
 from evalhub.importers.problems import ImportProblem, Limits
@@ -97,7 +98,7 @@ class Table:
         for place, value in found:
             if not isinstance(value, dict):
                 raise ImportProblem("is not an object with named values", place=place)
-            yield Row(place, flat(value))
+            yield Row(place, {storable(name): cell for name, cell in flat(value).items()})
 
     def number(self, cell: Any) -> float | None:
         return number_in(cell, decimal_comma=self.decimal_comma)
@@ -141,7 +142,7 @@ class Table:
                 if not any(cell.strip() for cell in cells):
                     continue
                 if header is None:
-                    header = headings(cells)
+                    header = headings(list(map(storable, cells)))
                     continue
                 named = {name: cell for name, cell in zip(header, cells, strict=False) if name}
                 extra = tuple(cell for cell in cells[len(header) :] if cell.strip())
@@ -271,5 +272,5 @@ def number_in(cell: Any, *, decimal_comma: bool = False) -> float | None:
 
 def shown(cell: Any, length: int = 120) -> str:
     text = "" if cell is None else cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False, default=str)
-    text = " ".join(text[: 2 * length].split())
+    text = storable(" ".join(text[: 2 * length].split()))
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -68,6 +68,21 @@ FULL = {
 }
 
 
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"tokens": 10**12 + 1}, "tokens"),
+        ({"usage": {"model": {"input": 10**12 + 1}}}, "usage.model.input"),
+        ({"usage": {f"model {n}": {"input": 10**12} for n in range(2)}}, "tokens"),
+    ],
+)
+def test_more_tokens_than_a_run_can_sum_up_are_refused(api, run, said, field):
+    answer = send(api, {"id": "a", **said})
+
+    assert (answer.status_code, TestResult.objects.count()) == (400, 0)
+    assert [(error["index"], error["field"]) for error in answer.json()["errors"]] == [(0, field)]
+
+
 def test_a_result_arrives_with_everything(api, project, run):
     tone = make_evaluator(project, name="tone", threshold=0.5)
 

@@ -102,6 +102,26 @@ def test_what_cannot_be_imported_is_said_at_once_and_not_kept(client, project, l
     assert (Import.objects.count(), jobs(), kept(uploads)) == (0, [], [])
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"input": "a", "output": "\\ud800", "score": 1}\n',
+        '{"input": "a", "out\\udfffput": "b", "score": 1}\n',
+        '{"input": {"deep": "\\ud800"}, "output": ["\\udc00"], "score": 1}\n',
+    ],
+)
+def test_what_no_database_stores_is_replaced_on_the_way_through_the_columns_page(client, project, lead, content):
+    upload(client, project, content, "table.jsonl")
+    entry = Import.objects.get()
+
+    page = client.get(f"/imports/{entry.pk}/mapping/")
+    fields = {field.html_name: field.value() or "" for field in page.context["form"]}
+    answer = client.post(f"/imports/{entry.pk}/mapping/", fields)
+    work(entry)
+
+    assert (page.status_code, answer.status_code, entry.state) == (200, 302, "done")
+
+
 def test_names_of_uploads_lead_nowhere(client, project, lead, tmp_path, uploads):
     content = write_eval(tmp_path, [make_sample(1)]).read_bytes()
 
