@@ -75,6 +75,13 @@ def test_every_kind_of_page_keeps_the_policy(page, operator, rows):
         expect(page.locator("#content")).to_be_visible()
 
 
+def test_a_list_says_what_its_box_searches(page, operator, rows):
+    page.goto("/admin/runs/project/")
+
+    expect(page.get_by_role("textbox", name="Search projects")).to_be_visible()
+    assert serious(page) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_its_colours_can_be_read(page, operator, rows, scheme):
     page.emulate_media(color_scheme=scheme)
