@@ -451,6 +451,7 @@ def pages_of(run, result):
 
 @pytest.mark.parametrize("page_options", [{**PHONE, **DARK}])  # every page has one of these states: test_every_page.py
 def test_axe_finds_nothing_serious_and_nothing_sticks_out(page, sign_in, lead, run, reviewed):
+    make_result(run, evaluations=[Judgement(evaluator="flaky", state="error", error="No answer.")])
     sign_in(lead)
     for path in pages_of(run, reviewed):
         page.goto(path)
