@@ -9,9 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
 
 from evalhub.database.writing import update_rows
-from results.models import Evaluation, ReviewAssignment, Rollup, TestResult
+from results.models import Evaluation, Review, ReviewAssignment, Rollup, TestResult
 from results.outcomes import standing_of
 from results.settling import RESULT_FIELDS, judges_of, review_state_of
 from results.tallies import (
@@ -123,6 +125,15 @@ def _check_results(
     required: dict[UUID, int] = defaultdict(int)
     done: dict[UUID, int] = defaultdict(int)
     live = ReviewAssignment.objects.filter(result_id__in=rows).live()
+    current = Review.objects.filter(result=OuterRef("result"), reviewer=OuterRef("reviewer"), is_current=True)
+    empty = live.filter(~Exists(current), state=ReviewAssignment.State.DONE, reviewer__isnull=False)
+    if empty_ones := list(empty.select_related("reviewer").order_by("pk")):
+        named = {result.pk: result for result in results}
+        differences += [
+            Difference(f"{run}, {named[one.result_id]}", f"assignment of {one.reviewer}", "done", "withdrawn")
+            for one in empty_ones
+        ]
+        empty.update(state=ReviewAssignment.State.WITHDRAWN, finished_at=timezone.now(), updated_at=timezone.now())
     for result_id, state in live.values_list("result_id", "state"):
         required[result_id] += 1
         done[result_id] += state == ReviewAssignment.State.DONE

@@ -118,7 +118,7 @@ def submit_review(
 
 
 def withdraw_review(review: Review, *, by: By | None = None) -> None:
-    """Take a review back: it no longer counts, the one that it replaced does again, its assignment is open again."""
+    """Take a review back: it no longer counts, the one that it replaced does again, its assignment waits or ends."""
     with settlement(review.result.run_id, [review.result_id]) as settled:
         review = Review.objects.select_for_update(no_key=True).get(pk=review.pk)
         if review.withdrawn_at is not None:
@@ -177,15 +177,13 @@ def _previous(review: Review) -> Review | None:
 
 
 def reopen_assignment(review: Review) -> None:
-    """What the assignment asked for is missing again; what was written is its draft."""
-    rounds = ReviewRound.objects.filter(state=ReviewRound.State.OPEN)
-    done = ReviewAssignment.objects.filter(review=review, state=ReviewAssignment.State.DONE, round__in=rounds)
-    done.update(
-        state=ReviewAssignment.State.STARTED,
-        finished_at=None,
-        draft={"verdict": review.verdict, "comment": review.comment},
-        updated_at=timezone.now(),
+    """What the assignment asked for is missing again, unless its round is closed; what was written is its draft."""
+    done = ReviewAssignment.objects.filter(review=review, state=ReviewAssignment.State.DONE)
+    now, draft = timezone.now(), {"verdict": review.verdict, "comment": review.comment}
+    done.filter(round__state=ReviewRound.State.CLOSED).update(
+        state=ReviewAssignment.State.WITHDRAWN, finished_at=now, draft=draft, updated_at=now
     )
+    done.update(state=ReviewAssignment.State.STARTED, finished_at=None, draft=draft, updated_at=now)
 
 
 def _retire(settled: Settlement, result: TestResult, by: User, replaces: Review | None) -> None:

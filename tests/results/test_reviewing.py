@@ -5,8 +5,8 @@ import pytest
 from django.db import connection
 
 from evalhub.audit.models import AuditEvent
-from results.assigning import assign_reviewers
-from results.models import Evaluation, Review, Rollup
+from results.assigning import assign_reviewers, close_round
+from results.models import Evaluation, Review, ReviewAssignment, Rollup
 from results.records import Judgement
 from results.recounting import recount
 from results.reviewing import Correction, ReviewConflict, submit_review, withdraw_review
@@ -252,6 +252,43 @@ def test_taking_a_review_back_opens_its_assignment_again():
     assert (reopened.state, reopened.draft) == ("started", {"verdict": "failed", "comment": "Hm"})
     run.refresh_from_db()
     assert (run.reviews_required, run.reviews_done, run.reviewed) == (1, 1, 1)
+    assert recount(run.pk, repair=False) == []
+
+
+def test_taking_a_review_back_ends_its_assignment_where_the_round_is_closed():
+    organization = make_organization()
+    run, ann = make_run(make_project(organization)), make_user(organization)
+    result = make_result(run)
+    review_round = assign_reviewers([result], [ann], by=ann)
+    review = submit_review(result, by=ann, verdict="failed", assignment=review_round.assignments.get())
+    close_round(review_round, by=ann)
+
+    withdraw_review(review)
+
+    run.refresh_from_db()
+    result.refresh_from_db()
+    assert review_round.assignments.get().state == "withdrawn"
+    assert (result.reviews_required, result.reviews_done, result.review_count) == (0, 0, 0)
+    assert (run.reviews_required, run.reviews_done, run.reviewed) == (0, 0, 0)
+    assert recount(run.pk, repair=False) == []
+
+
+def test_recount_finds_and_ends_a_done_assignment_whose_review_was_taken_back():
+    organization = make_organization()
+    run, ann = make_run(make_project(organization)), make_user(organization, name="Ann")
+    result = make_result(run)
+    assignment = assign_reviewers([result], [ann], by=ann).assignments.get()
+    submit_review(result, by=ann, verdict="failed", assignment=assignment)
+    Review.objects.update(is_current=False)
+
+    found = [difference.what for difference in recount(run.pk, repair=False)]
+    kept = ReviewAssignment.objects.get().state
+    recount(run.pk, repair=True)
+
+    assert found == [
+        "assignment of Ann", "reviews_required", "reviews_done", "reviews_required", "reviews_done"
+    ]  # fmt: skip
+    assert (kept, ReviewAssignment.objects.get().state) == ("done", "withdrawn")
     assert recount(run.pk, repair=False) == []
 
 
