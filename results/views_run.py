@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -265,7 +265,7 @@ def results_tab(request: MemberRequest, run: TestRun) -> dict[str, Any]:
     if found.sorts_by_score and judged < run.result_count:  # what was not judged has no place in that order
         total = count_rows(judgements_to_walk(found))
     chips = found.chips(request.GET)
-    opened = opened_result(request, run)
+    opened = opened_result(request, run, page.rows)
     return {
         **(drawer_of(request, opened) if opened else {}),
         **table_of(request, found),
@@ -476,9 +476,14 @@ def segments(query: QueryDict, found: ResultFilter, numbers: Mapping[str, int]) 
     return links
 
 
-def opened_result(request: MemberRequest, run: TestRun) -> TestResult | None:
-    """The result that the address shows in the drawer; one of another run, or nobody's, opens nothing."""
+def opened_result(request: MemberRequest, run: TestRun, rows: Sequence[Mapping[str, Any]]) -> TestResult | None:
+    """The result that the address shows in the drawer; one of another run, or nobody's, opens nothing.
+
+    Who steps over the end of a page asks for the next one's first row, or the last of the one before.
+    """
     wanted = request.GET.get("result", "")
+    if wanted in ("first", "last") and rows:
+        wanted = str(rows[0 if wanted == "first" else -1]["id"])
     if not wanted:
         return None
     return TestResult.objects.visible_to(request.actor).filter(run=run).by_id(wanted)

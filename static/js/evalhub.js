@@ -454,11 +454,22 @@
     const row = currentRow(list);
     const at = row ? rows.indexOf(row) : -1;
     const next = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by];
-    if (!next) return true;
+    if (!next) {
+      if (isDrawerOpen(drawerOf(list))) turnPage(by);
+      return true;
+    }
     linkOf(next)?.focus();
     next.scrollIntoView({ block: "nearest" });
     if (isDrawerOpen(drawerOf(list))) openRow(list, next, true);
     return true;
+  }
+
+  function turnPage(by) {
+    const link = $(`.pager a[rel="${by > 0 ? "next" : "prev"}"]`);
+    if (!link) return;
+    const url = new URL(link.href);
+    url.searchParams.set("result", by > 0 ? "first" : "last");
+    location.assign(url);
   }
 
   const drawerOf = (list) => (list?.dataset.drawer ? document.getElementById(list.dataset.drawer) : null);
@@ -550,6 +561,11 @@
   });
 
   const listedAt = new URL(location.href);
+  const openAtFirst = $("[data-list][data-drawer] .is-open");
+  if (openAtFirst) {
+    openAtFirst.scrollIntoView({ block: "nearest" });
+    history.replaceState(history.state, "", withResult(idOf(openAtFirst))); // it may have been asked for as "first"
+  }
 
   function otherParameters(url) {
     const rest = new URLSearchParams(url.search);

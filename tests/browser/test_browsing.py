@@ -225,6 +225,26 @@ def test_the_drawer_keeps_the_list_and_follows_j_and_k(page, sign_in, lead, run)
     assert path_of(page) == f"/runs/{run.pk}/"
 
 
+def test_the_drawer_goes_over_the_end_of_a_page_and_back(page, sign_in, lead, run):
+    for number in range(50):
+        make_result(run, name=f"Extra {number}")
+    sign_in(lead)
+    page.goto(f"/runs/{run.pk}/?result=last&sort=position")
+    heading = page.locator("#drawer").get_by_role("heading", level=2)
+    end = heading.inner_text()
+
+    page.keyboard.press("j")
+    expect(page).to_have_url(re.compile(r"cursor="))
+    start = page.locator("tr[data-row]").first.locator(".cell-link").inner_text()
+    expect(heading).to_have_text(start)
+    expect(page).to_have_url(re.compile(r"result=[0-9a-f]{8}-"))
+    page.keyboard.press("k")
+
+    expect(heading).to_have_text(end)
+    expect(page.locator("tr[data-row]").last).to_have_class(re.compile("is-open"))
+    expect(page.locator("tr[data-row]").last).to_be_in_viewport()
+
+
 def test_the_drawers_address_opens_it_again(page, sign_in, lead, run):
     result = TestResult.objects.get(name="Lost parcel")
     sign_in(lead)
