@@ -1,5 +1,6 @@
 """Dealing reviews out and reviewing, as people do it: with the keyboard, in two tabs, without scripts, on a phone."""
 
+import itertools
 import re
 from datetime import timedelta
 
@@ -481,6 +482,22 @@ def test_the_buttons_find_room_on_a_phone_without_scripts(page, sign_in, lead, a
     page.goto(reverse("results:review", args=[made.assignments.order_by("id").first().pk]))
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("page_options", [PHONE])
+def test_no_button_of_the_drawer_covers_another_on_a_phone(page, sign_in, lead, ann, run):
+    result = judged(run, False)
+    assign_reviewers([result], [ann], by=lead)
+    sign_in(ann)
+    page.goto(f"{reverse('results:run-detail', args=[run.pk])}?result={result.pk}")
+
+    buttons = page.locator(".drawer__foot .btn")
+    boxes = [button.bounding_box() for button in buttons.all()]
+
+    assert [name.split("\n")[0] for name in buttons.all_inner_texts()] == ["Pass", "Fail", "Can’t tell", "Full review"]
+    for left, right in itertools.pairwise(boxes):
+        assert left["x"] + left["width"] <= right["x"] or left["y"] + left["height"] <= right["y"]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 375 for box in boxes)
 
 
 @pytest.mark.parametrize("page_options", [{**PHONE, **DARK}, WIDE], ids=["phone", "wide"])
