@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,6 +37,20 @@ class EvaluatorSpec:
 
     def __post_init__(self) -> None:
         self.name = fitting_name(self.name)
+
+
+def misfit_of(described: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str] | None:
+    """What is wrong with an evaluator as somebody describes it: where, and in words."""
+    low, high = described.get("min_score"), described.get("max_score")
+    if low is not None and high is not None and low > high:
+        return ("min_score",), "must not be above max_score"
+    labels: set[str] = set()
+    for n, option in enumerate(described.get("options", ())):
+        label = option["label"].casefold()  # as judgements are compared with it
+        if label in labels:
+            return ("options", n, "label"), "is there twice"
+        labels.add(label)
+    return None
 
 
 def fitting_name(name: str) -> str:

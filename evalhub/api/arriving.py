@@ -20,7 +20,7 @@ from evalhub.api.problems import invalid
 from evalhub.api.reading import LARGEST_BODY
 from evalhub.api.results import ResultsOfRun
 from evalhub.api.rows import Object, list_of
-from evalhub.api.set_up import ATTRIBUTES, METADATA, OPTION, TAGS
+from evalhub.api.set_up import ATTRIBUTES, METADATA, OPTION, TAGS, check_evaluator
 from evalhub.api.shapes import (
     Choice,
     Field,
@@ -367,6 +367,7 @@ class Evaluators:
 
     def find(self, n: int, named: str | dict[str, Any]) -> Evaluator | EvaluatorSpec | str:
         if isinstance(named, dict):
+            check_evaluator(named, "evaluations", n, "evaluator")
             kind = Evaluator.ValueType.LABEL if named.get("options") else Evaluator.ValueType.NUMBER
             return self.by_name.get(named["name"]) or EvaluatorSpec(**{"value_type": kind, **named})
         found = self.by_id.get(named) or self.by_id.get(named.lower()) or self.by_name.get(named)

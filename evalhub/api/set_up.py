@@ -67,7 +67,7 @@ from runs.cases import (
 )
 from runs.configurations import change_configuration, create_configuration
 from runs.endpoints import change_endpoint, check_address, create_endpoint
-from runs.evaluators import NO_OTHER_JUDGE, change_evaluator, create_evaluator, may_become
+from runs.evaluators import NO_OTHER_JUDGE, change_evaluator, create_evaluator, may_become, misfit_of
 from runs.models import (
     Case,
     CaseRevision,
@@ -375,20 +375,21 @@ _new_evaluator, _evaluator_changes = shapes_of(
 
 
 def _make_evaluator(actor: Actor, values: dict[str, Any]) -> Evaluator:
-    _check_bounds(values.get("min_score"), values.get("max_score"))
+    check_evaluator(values)
     return create_evaluator(values.pop("project", None), by=actor, **values)
 
 
 def _edit_evaluator(row: Evaluator, actor: Actor, values: dict[str, Any]) -> Evaluator:
-    _check_bounds(values.get("min_score", row.min_score), values.get("max_score", row.max_score))
+    check_evaluator({"min_score": row.min_score, "max_score": row.max_score, **values})
     if not may_become(row, values.get("who", row.who)):
         misfit(NO_OTHER_JUDGE, "who")
     return change_evaluator(row, by=actor, **values)
 
 
-def _check_bounds(low: float | None, high: float | None) -> None:
-    if low is not None and high is not None and low > high:
-        misfit("must not be above max_score", "min_score")
+def check_evaluator(described: dict[str, Any], *path: str | int) -> None:
+    wrong = misfit_of(described)
+    if wrong is not None:
+        misfit(wrong[1], *path, *wrong[0])
 
 
 EVALUATORS: Final = Noun(

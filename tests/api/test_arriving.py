@@ -190,6 +190,14 @@ def test_a_person_judges_by_a_human_evaluator(api, project, run):
             [(0, "evaluations[0].evaluator", "is not the id of anything that you can see")],
         ),
         (
+            [{}, {"evaluations": [{"evaluator": {"name": "a", "min_score": 1, "max_score": 0}, "value": 1}]}],
+            [(1, "evaluations[0].evaluator.min_score", "must not be above max_score")],
+        ),
+        (
+            [{"evaluations": [{"evaluator": {"name": "a", "options": [{"label": "ok"}, {"label": "OK"}]}}]}],
+            [(0, "evaluations[0].evaluator.options[1].label", "is there twice")],
+        ),
+        (
             [{"conversation": [{"messages": [{"content": "x"}]}]}],
             [(0, "conversation[0].messages[0].role", "must be a text")],
         ),

@@ -432,6 +432,16 @@ def test_bounds_the_wrong_way_round_are_refused(api, project):
     assert errors_of(new) == errors_of(changed) == [("min_score", "must not be above max_score")]
 
 
+def test_an_evaluators_label_is_there_once(api, project):
+    evaluator = make_evaluator(project)
+    options = [{"label": "ok", "passes": True}, {"label": "meh"}, {"label": "OK", "passes": False}]
+
+    new = api.post("/api/evaluators/", {**body_of("evaluators"), "options": options})
+    changed = api.patch(f"/api/evaluators/{evaluator.pk}/", {"options": options})
+
+    assert errors_of(new) == errors_of(changed) == [("options[2].label", "is there twice")]
+
+
 def test_secrets_of_an_endpoint_go_in_and_never_come_out(api, project):
     made = api.post(
         "/api/endpoints/",
