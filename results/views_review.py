@@ -22,7 +22,7 @@ from evalhub.accounts.access import requires
 from evalhub.accounts.actor import Actor, MemberRequest
 from evalhub.web import formats
 from evalhub.web.pages import back_to, fragment_target, go_to, is_here, path_of, render_page, say, wants_fragment
-from evalhub.web.paging import BadCursor, Order, read_page
+from evalhub.web.paging import BadCursor, Order, count_rows, read_page
 from evalhub.web.parts import Link, Stat
 from results.assigning import (
     AssigningError,
@@ -56,7 +56,7 @@ from results.forms_review import (
     draft_of,
     questions_of,
 )
-from results.listing import read_results
+from results.listing import judgements_to_walk, read_results
 from results.models import Review, ReviewAssignment, ReviewRound, TestResult
 from results.queues import (
     Queue,
@@ -75,7 +75,7 @@ from results.queues import (
 from results.reading import answer_of, calls_of, last_answer, turns_of
 from results.reviewing import ReviewConflict, submit_review, withdraw_review
 from results.views_result import drawer_of, find_result, html_of, shown_as, views_of
-from results.views_run import complete, evaluators_of, figures_of, segments, tabs_of, tally
+from results.views_run import complete, counted, evaluators_of, figures_of, segments, tabs_of, tally
 from runs.models import TestRun
 
 State = ReviewAssignment.State
@@ -902,6 +902,9 @@ def _beside_the_list(
     (row,) = read_results(_listed(request, run, pk=result.pk)).rows
     chosen = table.found.one("evaluator")
     complete([row], evaluators_of(run), chosen)
+    numbers, total = tally(table.found, run)
+    if table.found.sorts_by_score:
+        total = count_rows(judgements_to_walk(table.found))
     context = drawer_of(request, result) | {
         "row": row,
         "opened": result.pk,
@@ -910,7 +913,8 @@ def _beside_the_list(
         "has_repetitions": any(other["repetition"] > 1 for other in table.rows),
         **figures_of(run),
         "tabs": tabs_of(run, ""),
-        "segments": segments(table.query, table.found, tally(table.found, run)[0]),
+        "segments": segments(table.query, table.found, numbers),
+        "counted": counted(total, run.result_count, table.found),
         "assignment_done": did,
         "oob": True,
     }

@@ -718,6 +718,20 @@ def in_drawer(run, query=""):
     return {**HTMX, "HX-Target": "aside#drawer", "HX-Current-URL": f"http://testserver{address}{query}"}
 
 
+def test_a_quick_verdict_counts_the_list_again(client, ann, run):
+    result, _ = make_results(run, passed=2)
+    client.force_login(ann)
+
+    response = client.post(
+        reverse("results:quick-review", args=[result.pk]),
+        {"verdict": "failed"},
+        headers=in_drawer(run, "?outcome=passed"),
+    )
+
+    said = '<hx-partial hx-target="#main .pane .chips-row__end" hx-swap="innerHTML">1 of 2 results · worst first</hx'
+    assert said in response.content.decode()
+
+
 def test_a_quick_verdict_answers_with_drawer_row_and_figures(client, ann, run):
     result, other = make_results(run, passed=2)
     client.force_login(ann)
