@@ -60,8 +60,16 @@ def run_detail(request: MemberRequest, run_id: str) -> HttpResponse:
         tab = ""
     if wants_fragment(request) and fragment_target(request) == "run-figures":
         figures = figures_of(run)
-        context = {"run": run, "has_ended": not figures["moves"], **figures}
-        return render_page(request, "results/run_base.html", context, fragment="figures")
+        if "empty" in request.GET and (run.result_count or not figures["moves"]):
+            return HttpResponse(status=204, headers={"HX-Refresh": "true"})  # its lists are there to be shown now
+        context = {
+            "run": run,
+            "tab": tab,
+            "facts": facts_of(run),
+            "has_ended": not figures["moves"],
+            **figures,
+        }
+        return render_page(request, "results/run_base.html", context, fragment="moved")
     context = {
         "run": run,
         "tab": tab,

@@ -247,6 +247,37 @@ def test_an_active_run_asks_for_its_figures_again(lead, run):
     assert "1 of 4" in fragment
 
 
+def test_a_page_without_rows_is_drawn_anew_once_there_are_some(lead, actor):
+    run = make_run(make_project(actor.organization), planned_count=2)
+    figures = {**HTMX, "HX-Target": "div#run-figures"}
+    asks = f'hx-get="/runs/{run.pk}/?tab=&amp;empty=1"'
+
+    text = page(lead, run)
+    waiting = lead.get(f"/runs/{run.pk}/?tab=&empty=1", headers=figures)
+    make_results(run, passed=1)
+    arrived = lead.get(f"/runs/{run.pk}/?tab=&empty=1", headers=figures)
+
+    assert (asks in text, asks in waiting.content.decode(), asks in page(lead, run)) == (True, True, False)
+    assert (waiting.status_code, arrived.status_code, arrived.headers["HX-Refresh"]) == (200, 204, "true")
+
+
+def test_a_page_without_rows_is_drawn_anew_once_the_run_has_ended_without_any(lead, run):
+    response = lead.get(f"/runs/{run.pk}/?empty=1", headers={**HTMX, "HX-Target": "div#run-figures"})
+
+    assert response.headers["HX-Refresh"] == "true"
+
+
+def test_status_and_counts_move_with_the_figures(lead, run):
+    make_results(run, passed=3)
+
+    response = lead.get(f"/runs/{run.pk}/?tab=summary", headers={**HTMX, "HX-Target": "div#run-figures"})
+
+    text = response.content.decode()
+    assert "Completed" in text.split('<hx-partial hx-target="#main h1" hx-swap="innerHTML">')[1]
+    count = '<hx-partial hx-target="#main .tabs a:first-child .tabs__count" hx-swap="innerHTML">3</hx-partial>'
+    assert count in text
+
+
 # --- results ----------------------------------------------------------------------------------------------------------
 
 
