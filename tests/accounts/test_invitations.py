@@ -331,6 +331,25 @@ def test_the_command_makes_an_organisation_and_prints_a_link_for_its_admin(clien
     assert (membership.user.email, membership.role) == ("bea@example.com", "admin")
 
 
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ('{"base_url": "http://localhost:8123"}', "http://localhost:8123/"),
+        ("{}", "http://localhost:8000/"),
+        ("{", "http://localhost:8000/"),
+        (None, "http://localhost:8000/"),
+    ],
+)
+def test_the_link_leads_to_the_demo_where_there_is_one(settings, tmp_path, said, address):
+    settings.VAR_DIR, settings.ALLOWED_HOSTS = tmp_path, ["localhost"]
+    if said is not None:
+        (tmp_path / "demo.json").write_text(said)
+
+    printed = run_command("Acme Labs", "--admin", "bea@example.com")
+
+    assert f"  {address}invitations/" in printed
+
+
 def test_the_first_operator_comes_from_the_command_line(client, monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
 

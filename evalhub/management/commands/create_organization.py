@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -59,4 +60,9 @@ class Command(BaseCommand):
 
 def guessed_address() -> str:
     host = next((host for host in settings.ALLOWED_HOSTS if host not in ("*", "testserver")), "localhost").lstrip(".")
-    return f"https://{host}" if settings.PRODUCTION else f"http://{host}:8000"
+    if settings.PRODUCTION:
+        return f"https://{host}"
+    try:
+        return str(json.loads((settings.VAR_DIR / "demo.json").read_text())["base_url"])
+    except (OSError, ValueError, KeyError):  # no demo was started here
+        return f"http://{host}:8000"
