@@ -10,7 +10,7 @@ from results.reviewing import Correction, submit_review
 from runs.cases import CaseSpec, change_case
 from runs.evaluators import EvaluatorSpec
 from runs.models import Comment, Evaluator, Variant
-from tests.factories import make_actor, make_case, make_project, make_result, make_run, make_user
+from tests.factories import make_actor, make_case, make_evaluator, make_project, make_result, make_run, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +59,16 @@ def text_of(client, result, **query):
     response = client.get(f"/results/{result.pk}/", query)
     assert response.status_code == 200
     return response.content.decode()
+
+
+def test_a_question_that_nobody_was_asked_awaits_a_score_and_is_not_open(lead, run):
+    tone = make_evaluator(run.project, name="tone", who="human", threshold=None)
+    result = make_result(run, evaluations=[Judgement(evaluator=tone, source="human", state="pending")])
+
+    response = lead.get(f"/results/{result.pk}/")
+
+    assert response.context["human"] == ""
+    assert "Awaits a person’s score" in response.content.decode()
 
 
 # --- the address ------------------------------------------------------------------------------------------------------
