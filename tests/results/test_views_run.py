@@ -1,7 +1,9 @@
 import csv
 import io
 import json
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.utils import timezone
@@ -373,6 +375,19 @@ def test_conflicts_of_one_outcome_are_counted_as_such(lead, run):
 
     assert len(response.context["page"].rows) == 1
     assert response.context["counted"] == "1 of 3 results · worst first"
+
+
+def test_assigning_from_a_filtered_list_means_what_it_shows(lead, run):
+    record(run, 0.2, tags=["refunds"])
+    record(run, 0.9, 0.95)
+    shown = page(lead, run, tag="refunds")
+    address = unescape(
+        re.search(r'<a class="btn btn--primary" href="([^"]+)" data-dialog data-key="a">', shown).group(1)
+    )
+
+    said = lead.get(address).text
+
+    assert f"1 result of {run}" in said
 
 
 def test_the_drawer_is_open_where_the_address_says_so(lead, run):
