@@ -116,6 +116,13 @@ def test_removal_asks_first_on_a_page_or_in_a_dialog(client, admin, acme):
     assert membership_of(vera) is not None
 
 
+def test_who_removes_themselves_is_spoken_to(client, admin, acme):
+    page = client.get(f"/members/{membership_of(admin).pk}/removal/").text
+
+    assert "You lose access to Acme at once. Your API tokens here are revoked" in page
+    assert "Their" not in page
+
+
 def test_the_tokens_of_a_removed_member_stay_revoked_when_they_come_back(client, admin, acme):
     vera = make_user(acme, role="lead")
     make_token(vera, acme)

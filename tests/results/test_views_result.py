@@ -1,5 +1,6 @@
 import pytest
 
+from evalhub.accounts.rights import Role
 from evalhub.audit.models import AuditEvent
 from results.annotating import Target, annotate
 from results.assigning import decline, withdraw
@@ -127,6 +128,16 @@ def test_the_drawer_is_the_same_address_asked_for_by_htmx(lead, run):
     assert fragment.lstrip().startswith('<div class="drawer__head">')
     assert "<html" not in fragment
     assert "An answer." in fragment
+
+
+def test_the_drawer_of_who_only_reads_has_no_empty_bar(client, run):
+    result = make_result(run)
+    client.force_login(make_user(run.organization, Role.VIEWER))
+
+    fragment = client.get(f"/results/{result.pk}/", headers=DRAWER).text
+
+    assert "drawer__body" in fragment
+    assert "drawer__foot" not in fragment
 
 
 def test_only_the_output_is_sent_where_only_the_output_is_switched(lead, run):
