@@ -171,6 +171,9 @@ def recent_reviews(actor: Actor, limit: int = 12) -> list[dict[str, Any]]:
         "result__case__number",
         "result__outcome",
         "result__review_state",
+        "result__run__name",
+        "result__run__number",
+        "assignment__round__name",
     )
     return [titled(dict(row)) for row in rows[:limit]]
 

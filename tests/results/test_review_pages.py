@@ -394,6 +394,17 @@ def test_leads_find_the_rounds_that_they_asked_for(client, lead, ann, run):
     assert [(row["id"], row["done"], row["total"]) for row in asked] == [(made.pk, 0, 2)]
 
 
+def test_what_was_reviewed_last_says_its_run_and_its_round(client, lead, ann, run):
+    [result] = make_results(run, failed=1)
+    made = ask(ann, [result], lead)
+    submit_review(result, by=ann, verdict="failed", assignment=made.assignments.get())
+    client.force_login(ann)
+
+    response = client.get(reverse("results:review-list"))
+
+    assert f"Nightly #{run.number} · {made.name}" in re.sub(r"<[^>]+>", "", response.content.decode())
+
+
 def test_without_work_the_page_says_where_it_comes_from(client, ann):
     client.force_login(ann)
 
