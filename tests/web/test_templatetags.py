@@ -184,6 +184,12 @@ def test_a_column_head_sorts_and_sorts_back():
     assert render(head, "/?sort=other").startswith("<th >")
 
 
+def test_a_name_that_turns_its_signs_around_leaves_the_number_behind_it_alone():
+    html = render('{% include "components/crumbs.html" with items=links only %}', links=[Link("\u202eylthgiN #6")])
+
+    assert "<bdi>\u202eylthgiN</bdi> #6" in html
+
+
 @pytest.mark.parametrize("text", hostile.ALL)
 def test_hostile_text_is_text_wherever_a_part_shows_it(text):
     parts = (

@@ -510,6 +510,16 @@ def plain(text: Any) -> SafeString:
     return format_html('<div class="plain" hx-ignore>{}</div>', "" if text is None else text)
 
 
+NUMBERED: Final = re.compile(r"(.*)( #\d+)", re.DOTALL)
+
+
+@register.filter
+def bdi(name: Any) -> SafeString:
+    """A name that a person or a machine gave, so that signs in it turn nothing around it, nor a run's number."""
+    found = NUMBERED.fullmatch(str(name))
+    return format_html("<bdi>{}</bdi>{}", *(found.groups() if found else (name, "")))
+
+
 @register.simple_tag
 def diff(old: Any, new: Any) -> SafeString:
     """What has to change in ``old`` to become ``new``, word by word."""
