@@ -151,11 +151,12 @@ def _review_of(settled: Settlement, result: TestResult, by: Actor, via: str) -> 
     if current is not None and current.via == via:
         return current
     if current is not None:
-        Review.objects.filter(pk=current.pk).update(is_current=False, updated_at=timezone.now())
+        Review.objects.filter(pk=current.pk).update(is_current=False, assignment=None, updated_at=timezone.now())
     review = Review.objects.create(
         organization_id=result.organization_id,
         result=result,
         reviewer=by.user,
+        assignment=current.assignment if current else None,
         verdict=current.verdict if current else "",
         comment=current.comment if current else "",
         via=via,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from evalhub.accounts.models import User
@@ -172,7 +172,10 @@ def ask_again(settled: Settlement, result: TestResult) -> None:
 
 
 def _previous(review: Review) -> Review | None:
-    same = Review.objects.filter(result=review.result_id, reviewer=review.reviewer_id, withdrawn_at__isnull=True)
+    rows = Evaluation.objects.filter(review=OuterRef("pk"), withdrawn_at__isnull=True)  # none: it went on elsewhere
+    same = Review.objects.filter(
+        Exists(rows), result=review.result_id, reviewer=review.reviewer_id, withdrawn_at__isnull=True
+    )
     return same.exclude(pk=review.pk).order_by("-created_at", "-id").first()
 
 

@@ -5,6 +5,7 @@ import pytest
 from django.db import connection
 
 from evalhub.audit.models import AuditEvent
+from results.annotating import Target, annotate
 from results.assigning import assign_reviewers, close_round
 from results.models import Evaluation, Review, ReviewAssignment, Rollup
 from results.records import Judgement
@@ -270,6 +271,22 @@ def test_taking_a_review_back_ends_its_assignment_where_the_round_is_closed():
     assert review_round.assignments.get().state == "withdrawn"
     assert (result.reviews_required, result.reviews_done, result.review_count) == (0, 0, 0)
     assert (run.reviews_required, run.reviews_done, run.reviewed) == (0, 0, 0)
+    assert recount(run.pk, repair=False) == []
+
+
+def test_a_review_that_went_on_elsewhere_is_taken_back_as_a_whole():
+    organization = make_organization()
+    run, ann = make_run(make_project(organization)), make_actor(organization=organization)
+    result = make_result(run)
+    assignment = assign_reviewers([result], [ann.user], by=ann).assignments.get()
+    submit_review(result, by=ann, verdict="failed", assignment=assignment)
+    annotate(result, by=ann, target=Target(None), passed=True, via="rhesis")
+
+    withdraw_review(Review.objects.get(is_current=True))
+
+    result.refresh_from_db()
+    assert (ReviewAssignment.objects.get().state, result.reviews_done, result.review_count) == ("started", 0, 0)
+    assert not Review.objects.filter(is_current=True).exists()
     assert recount(run.pk, repair=False) == []
 
 
