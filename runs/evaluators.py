@@ -118,7 +118,7 @@ def change_evaluator(evaluator: Evaluator, *, by: Actor | None = None, **changes
             raise Refused(NO_OTHER_JUDGE)
         before = evaluator.snapshot()
         changed = apply_changes(evaluator, changes)
-        if evaluator.snapshot() != before and is_used(evaluator):
+        if way_of_judging(evaluator.snapshot()) != way_of_judging(before) and is_used(evaluator):
             EvaluatorVersion.objects.create(
                 organization_id=evaluator.organization_id,
                 evaluator=evaluator,
@@ -129,6 +129,14 @@ def change_evaluator(evaluator: Evaluator, *, by: Actor | None = None, **changes
             changed.append("version")
         save_changes(evaluator, changed, by=by)
     return evaluator
+
+
+def way_of_judging(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot to compare with others: a percentage goes from 0 to 1, whether that is said or not."""
+    if snapshot["value_type"] != Evaluator.ValueType.PERCENTAGE:
+        return snapshot
+    bounds = {"min_score": 0, "max_score": 1}
+    return {**snapshot, **{name: end if snapshot[name] is None else snapshot[name] for name, end in bounds.items()}}
 
 
 def _evaluators_by_name(project: Project, names: Iterable[str], *, only_arrived: bool) -> dict[str, Evaluator]:

@@ -24,7 +24,7 @@ from runs.configurations import change_configuration, create_configuration, eval
 from runs.endpoints import change_endpoint, create_endpoint, is_same_origin
 from runs.evaluators import change_evaluator, create_evaluator
 from runs.launching import open_run
-from runs.models import Case, Project, TestSet
+from runs.models import Case, Evaluator, Project, TestSet
 from runs.projects import change_project, create_project
 from tests.factories import (
     make_actor,
@@ -207,6 +207,19 @@ def test_a_used_evaluator_keeps_how_it_judged_before():
     evaluator.refresh_from_db()
     assert (evaluator.version, evaluator.threshold) == (2, 0.9)
     assert [(v.number, v.definition["threshold"]) for v in evaluator.versions.all()] == [(1, None)]
+
+
+def test_a_percentage_whose_bounds_are_said_judges_as_before():
+    result = make_result()
+    evaluator = result.evaluations.get().evaluator
+    change_evaluator(evaluator, value_type="percentage", min_score=None, max_score=None)
+    before = Evaluator.objects.get().version
+
+    change_evaluator(evaluator, min_score=0, max_score=1)
+    same = Evaluator.objects.get().version
+    change_evaluator(evaluator, max_score=0.5)
+
+    assert (same - before, Evaluator.objects.get().version - before) == (0, 1)
 
 
 def test_a_template_belongs_to_no_project():
