@@ -255,6 +255,17 @@ def test_the_drawers_address_opens_it_again(page, sign_in, lead, run):
     expect(page.locator("tr.is-open")).to_contain_text("Lost parcel")
 
 
+@pytest.mark.parametrize("page_options", [{"viewport": {"width": 1366, "height": 768}}])
+def test_beside_the_drawer_the_list_stays_a_table_on_a_laptop(page, sign_in, lead, run):
+    result = TestResult.objects.get(name="Lost parcel")
+    sign_in(lead)
+
+    page.goto(f"/runs/{run.pk}/?result={result.pk}")
+
+    expect(page.locator(".results thead th").first).to_be_in_viewport()
+    assert page.locator("tr[data-row]").first.bounding_box()["height"] == 36
+
+
 def test_the_marks_of_many_evaluators_and_many_reviewers_find_room_in_every_list(page, sign_in, lead, run):
     for number in (7, 8, 12, 22):
         judgements = [Judgement(evaluator=f"Check {one}", value=0.9, passed=one > 2) for one in range(number)]
