@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import nh3
-from django.utils.html import escape, format_html
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
@@ -24,6 +24,7 @@ ATTRIBUTES: Final = {"a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
 REL: Final = "noopener noreferrer nofollow ugc"
 LANGUAGE: Final = re.compile(r"language-[\w+#.-]{1,30}")
 MOST: Final = 100_000  # characters; what comes after is shown as it is
+UNBROKEN: Final = re.compile(r"\S{250}")
 
 
 def render_markdown(text: str) -> SafeString:
@@ -32,6 +33,14 @@ def render_markdown(text: str) -> SafeString:
     clean = nh3.clean(raw, tags=TAGS, attributes=ATTRIBUTES, attribute_filter=keep, url_schemes=SCHEMES, link_rel=REL)
     html = mark_safe(clean)  # noqa: S308  the one place: nh3 has just let through nothing but the tags above
     return format_html("{}<pre>{}</pre>", html, text[MOST:]) if len(text) > MOST else html
+
+
+def breakable(text: str) -> SafeString:
+    """The text, escaped, with a place to break in its endless words: a browser needs long to break those itself."""
+    ends = [match.end() for match in UNBROKEN.finditer(text)]
+    starts = [0, *ends]
+    pieces = ((text[start:end],) for start, end in zip(starts, ends, strict=False))
+    return format_html("{}{}", format_html_join("", "{}<wbr>", pieces), text[starts[-1] :])
 
 
 def keep(tag: str, attribute: str, value: str) -> str | None:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.utils.safestring import SafeString
 
-from evalhub.web.markdown import ATTRIBUTES, TAGS, render_markdown
+from evalhub.web.markdown import ATTRIBUTES, TAGS, breakable, render_markdown
 from tests import hostile
 
 
@@ -91,6 +91,12 @@ def test_no_text_takes_long(text):
 @pytest.mark.parametrize("text", hostile.SLOW, ids=lambda text: text[:4])
 def test_four_times_the_text_takes_about_four_times_as_long(text):
     assert seconds_for(text * 4) < 10 * seconds_for(text) + 0.02
+
+
+def test_an_endless_word_has_places_to_break():
+    piece = "&lt;" * 250
+
+    assert breakable("few words " + "<" * 501) == f"few words {piece}<wbr>{piece}<wbr>&lt;"
 
 
 def test_what_is_too_long_ends_as_plain_text():

@@ -24,7 +24,7 @@ from django.utils.safestring import SafeString
 
 from evalhub.web import formats
 from evalhub.web.diffing import word_diff
-from evalhub.web.markdown import render_markdown
+from evalhub.web.markdown import breakable, render_markdown
 from evalhub.web.pages import POSITION, UNDO
 from evalhub.web.parts import OUTCOMES, STATES, Look, hue
 
@@ -507,7 +507,7 @@ def markdown(text: Any) -> SafeString:
 @register.simple_tag
 def plain(text: Any) -> SafeString:
     """Text as it is, with its line breaks."""
-    return format_html('<div class="plain" hx-ignore>{}</div>', "" if text is None else text)
+    return format_html('<div class="plain" hx-ignore>{}</div>', "" if text is None else breakable(str(text)))
 
 
 NUMBERED: Final = re.compile(r"(.*)( #\d+)", re.DOTALL)
