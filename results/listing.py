@@ -93,10 +93,9 @@ def judgements_to_walk(found: ResultFilter) -> QuerySet[Evaluation]:
     if found.narrows:
         evaluations = evaluations.filter(result__in=found.without_judgements.order_by().values("pk"))
     else:
-        # The run again, so that all its results are looked up together where the score's order has to be sorted.
-        evaluations = evaluations.filter(
-            result__run=found.run_id, result__deleted_at__isnull=True, result__archived_at__isnull=True
-        )
+        evaluations = evaluations.filter(result__deleted_at__isnull=True, result__archived_at__isnull=True)
+        if not found.sorted_by.startswith("-"):  # no index has this order: all of the run is looked up, at once
+            evaluations = evaluations.filter(result__run=found.run_id)
     return evaluations
 
 
