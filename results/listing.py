@@ -16,7 +16,7 @@ from evalhub.web.paging import Order, Page, read_page
 from results.filters import ResultFilter, judged_by
 from results.models import Evaluation, ReviewAssignment, TestResult
 
-SHOWN: Final = 64  # characters of a preview, what a cell shows on a wide screen
+SHOWN: Final = 58  # characters of a preview, what a cell shows on a wide screen
 ORDERS: Final = {
     "outcome": ("outcome", "position"),
     "position": ("position",),
