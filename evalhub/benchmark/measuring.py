@@ -364,6 +364,8 @@ def import_of(site: Site, lines: int) -> float:
             out.write(json.dumps({"id": f"{file.stem}-{n}", **said}) + "\n")
     peak = site.peak_mib("import_results", str(file), "--project", "support-bot")
     file.unlink()
+    for run in site.get(f"/api/runs/?q={file.stem}").json()["items"]:
+        site.ask("DELETE", f"/api/runs/{run['id']}/", None)
     return peak
 
 
