@@ -12,6 +12,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
+from evalhub.database.pooling import check_connection
 from evalhub.database.postgres import Server
 from evalhub.environment import (
     read_choice,
@@ -125,7 +126,13 @@ TEMPLATES = [
 # --- database ---------------------------------------------------------------------------------------------------------
 
 # Short time-outs: a database that is away is told at once, and found again at once when it is back.
-POOL = {"min_size": 0, "max_size": read_number("EVALHUB_POOL_SIZE", 10, least=1), "timeout": 5, "reconnect_timeout": 5}
+POOL = {
+    "min_size": 0,
+    "max_size": read_number("EVALHUB_POOL_SIZE", 10, least=1),
+    "timeout": 5,
+    "reconnect_timeout": 5,
+    "check": check_connection,
+}
 # How often a connection asks the same before PostgreSQL keeps its plan (evalhub.database.prepared). Poolers between
 # EvalHub and PostgreSQL that hand out connections by transaction must know prepared statements, or this be off.
 PREPARING = {"prepare_threshold": 5 if read_flag("EVALHUB_PREPARED_STATEMENTS", True) else None}
@@ -133,7 +140,7 @@ PREPARING = {"prepare_threshold": 5 if read_flag("EVALHUB_PREPARED_STATEMENTS", 
 
 def choose_database() -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The database of DATABASE_URL, else our own server's; and, for that one, where it lives."""
-    pooled = {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}  # the pool keeps them, and tries each
+    pooled = {"CONN_MAX_AGE": 0}  # the pool keeps them, and tries each
     named = read_database_url("DATABASE_URL")
     if named is not None:
         options = {**named.pop("OPTIONS"), **PREPARING, "pool": POOL}

@@ -12,10 +12,9 @@ from django.utils import timezone
 
 from evalhub.accounts.models import User
 from evalhub.database.prepared import Prepared
-from evalhub.database.writing import insert_row
 from results.models import Evaluation, Review, ReviewAssignment, ReviewRound, TestResult
 from results.settling import Settlement, recount_reviews, settlement
-from results.trail import By, note, person
+from results.trail import By, note, noted, person
 from runs.models import Evaluator
 
 # Locked, or a lease that runs out right now could be taken over by somebody else meanwhile.
@@ -86,7 +85,7 @@ def submit_review(
             via=via,
             seconds=seconds,
         )
-        insert_row(review)
+        settled.insert(review)
         if verdict:
             settled.add(
                 Evaluation(
@@ -105,14 +104,16 @@ def submit_review(
         ask_again(settled, locked)
         if assignment is not None:
             recount_reviews(settled, [locked.pk])
-        note(
-            "review.submitted",
-            review,
-            by,
-            organization_id=locked.organization_id,
-            result=str(locked.pk),
-            verdict=verdict,
-            replaces=str(replaces.pk) if replaces else None,
+        settled.insert(
+            noted(
+                "review.submitted",
+                review,
+                by,
+                organization_id=locked.organization_id,
+                result=str(locked.pk),
+                verdict=verdict,
+                replaces=str(replaces.pk) if replaces else None,
+            )
         )
     return review
 
@@ -206,7 +207,8 @@ def _retire(settled: Settlement, result: TestResult, by: User, replaces: Review 
 
 def finish_assignment(result: TestResult, by: User, named: ReviewAssignment | None) -> ReviewAssignment | None:
     """The result's lock is held, so nobody else changes its assignments meanwhile."""
-    open_ones = _OPEN_OF_REVIEWER(result.pk, by.pk)
+    waiting = named is not None or result.reviews_done < result.reviews_required  # it counts its live assignments
+    open_ones = _OPEN_OF_REVIEWER(result.pk, by.pk) if waiting else []
     if named is None:
         found = open_ones[0] if open_ones else None
     else:

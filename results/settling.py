@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from itertools import batched
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from evalhub.database.prepared import Prepared
-from evalhub.database.writing import insert_row, update_rows
+from evalhub.database.writing import Write, change, insertion, write
 from results.models import Evaluation, ReviewAssignment, TestResult
 from results.outcomes import Standing, standing_of
-from results.tallies import Counted, RollupKey, RollupShift, Shift, counts_in_rollup, shift_rollups, shift_run
-from runs.models import Evaluator, TestRun
+from results.tallies import (
+    Counted,
+    RollupKey,
+    RollupShift,
+    Shift,
+    counts_in_rollup,
+    plain_shift,
+    shift_rollups,
+    shift_run,
+)
+from runs.models import Evaluator
 
 RESULT_FIELDS = (
     "machine_outcome",
@@ -48,6 +57,8 @@ _LIGHT = (
     *RESULT_FIELDS,
 )
 
+
+TOGETHER = 20  # writes in one statement: a review has five, and parameters end at 65,535
 
 _HEAVY_OF_ROWS = ("explanation", "error", "debug", "usage", "metadata")
 
@@ -91,7 +102,6 @@ class Settlement:
         self.results = results
         self.rows: dict[UUID, list[Evaluation]] = {pk: [] for pk in results}
         self.judgements = judgements
-        self.run: TestRun | None = None
         if judgements:
             ids = list(results)
             for row in _JUDGEMENTS_OF_ONE(ids[0]) if len(ids) == 1 else _judgements(ids):
@@ -101,6 +111,7 @@ class Settlement:
         self._rollup_before = self._rollup_parts()
         self._new: list[Evaluation] = []
         self._changed: dict[UUID, dict[str, Any]] = {}  # evaluation -> what to write
+        self._writes: list[Write] = []
         self._touched: set[UUID] = set()
 
     # --- verbs for the caller -----------------------------------------------------------------------------------------
@@ -145,6 +156,10 @@ class Settlement:
         if left:
             self.change(max(left, key=lambda r: r.nth), is_current=True)
 
+    def insert(self, row: Model) -> None:
+        """A row about the results (a review, its event): written at the end, in one statement with what moves."""
+        self._writes.append(insertion(row))
+
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
@@ -161,12 +176,17 @@ class Settlement:
             for pk, result in self.results.items()
             if result.deleted_at is None
         ]
+        moved = [shift for shift in shifts if shift.before != shift.after]
         rollups = self._rollup_shifts()
-        self._write()
-        moved = any(shift.before != shift.after for shift in shifts)
-        if moved or rollups:
-            self.run = shift_run(self.run_id, shifts, written=True)
-            shift_rollups(self.run, rollups)
+        self._write_results()
+        self._write_judgements()
+        added = None if rollups else plain_shift(self.run_id, moved)
+        if added is not None:
+            self._writes.append(added)
+        for few in batched(self._writes, TOGETHER):
+            write(*few)
+        if added is None and (moved or rollups):
+            shift_rollups(shift_run(self.run_id, moved, written=True), rollups)
 
     def _judge(self, result: TestResult, rows: Sequence[Evaluation]) -> None:
         standing = standing_of(
@@ -192,7 +212,7 @@ class Settlement:
             if row.effective is not effective:
                 self.change(row, effective=effective)
 
-    def _write(self) -> None:
+    def _write_results(self) -> None:
         now = timezone.now()
         alike: dict[tuple[Any, ...], list[UUID]] = defaultdict(list)
         for result in self.results.values():
@@ -200,21 +220,25 @@ class Settlement:
                 alike[_standing_in(result)].append(result.pk)
         for values, pks in alike.items():  # a round of 10,000 reviews makes one or two groups
             named = dict(zip(RESULT_FIELDS, values, strict=True))
-            update_rows(TestResult, pks, {**named, "updated_at": now})
-        self._write_changes(now)
-        if len(self._new) == 1:
-            insert_row(self._new[0])
-        else:
-            Evaluation.objects.bulk_create(self._new)
+            self._writes.append(change(TestResult, pks, {**named, "updated_at": now}))
 
-    def _write_changes(self, now: datetime) -> None:
-        """Each kind of change in one statement: mostly there is one, the same new outcome for all."""
+    def _write_judgements(self) -> None:
+        """Each kind of change at once: mostly there is one, the same new outcome for all."""
+        now = timezone.now()
         alike: dict[str, list[UUID]] = defaultdict(list)
         for pk, changes in self._changed.items():
             alike[repr(changes)].append(pk)  # values may be objects, which are no keys themselves
-        # What stops being current first, and what becomes it last: of a pair there is one at any moment.
-        for pks in sorted(alike.values(), key=lambda pks: self._changed[pks[0]].get("is_current", 0.5)):
-            update_rows(Evaluation, pks, {**self._changed[pks[0]], "updated_at": now})
+        for pks in alike.values():
+            changes = self._changed[pks[0]]
+            changed = change(Evaluation, pks, {**changes, "updated_at": now})
+            if changes.get("is_current") is False:
+                write(changed)  # before others become current: of a pair there is one at any moment
+            else:
+                self._writes.append(changed)
+        if len(self._new) == 1:
+            self._writes.append(insertion(self._new[0]))
+        else:
+            Evaluation.objects.bulk_create(self._new)
 
     def _results_waiting_for_people(self) -> set[UUID]:
         pending = Evaluation.objects.by_people().current().filter(state=Evaluation.State.PENDING)

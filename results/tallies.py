@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from evalhub.database.ids import new_id
 from evalhub.database.prepared import Prepared
-from evalhub.database.writing import update_rows
+from evalhub.database.writing import Write, change, update_rows
 from results.models import Evaluation, Outcome, Rollup, TestResult
 from runs.models import TestRun
 from runs.rates import clustered_wilson
@@ -98,6 +98,21 @@ class Shift:
     case_id: UUID | None
     before: Counted | None
     after: Counted | None
+
+
+def plain_shift(run_id: UUID, shifts: Sequence[Shift]) -> Write | None:
+    """What adds the shifts to the run's counters without reading them.
+
+    None where nothing moves, or an outcome does: rates and clusters follow from all of the run's numbers.
+    """
+    totals: dict[str, float] = defaultdict(float)
+    for before, after in ((shift.before, shift.after) for shift in shifts):
+        if before is None or after is None or before.outcome != after.outcome:
+            return None
+        _add(totals, before, -1)
+        _add(totals, after, 1)
+    added = {name: int(total) if name in COUNTERS else total for name, total in totals.items() if total}
+    return change(TestRun, [run_id], {"updated_at": timezone.now()}, added) if added else None
 
 
 def shift_run(run_id: UUID, shifts: Sequence[Shift], *, written: bool = False, **fields: Any) -> TestRun:

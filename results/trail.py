@@ -9,7 +9,8 @@ from django.db import models
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.models import User
-from evalhub.audit.models import record_event
+from evalhub.audit.models import AuditEvent, event_of
+from evalhub.database.writing import insert_row
 from results.models import Evaluation, ReviewAssignment, TestResult
 
 By = User | Actor
@@ -21,7 +22,12 @@ def person(by: By) -> User:
 
 
 def note(action: str, entity: models.Model, by: By | None, *, organization_id: UUID, **data: Any) -> None:
-    record_event(
+    insert_row(noted(action, entity, by, organization_id=organization_id, **data))
+
+
+def noted(action: str, entity: models.Model, by: By | None, *, organization_id: UUID, **data: Any) -> AuditEvent:
+    """The event, to be kept with what it tells of."""
+    return event_of(
         action,
         entity,
         by=by if isinstance(by, Actor) else None,

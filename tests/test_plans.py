@@ -83,9 +83,10 @@ class Plans:
     def __call__(self, execute, sql, params, many, context):
         if sql.startswith("SELECT") and any(table in sql for table in BIG):
             self.asked += 1
-            with connection.cursor() as cursor:
-                cursor.cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", params)
-                [[plan]] = cursor.cursor.fetchall()
+            asking = type(context["cursor"].cursor)  # each names parameters in its own way
+            with asking(connection.connection) as cursor:
+                cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", params)
+                [[plan]] = cursor.fetchall()
             found = plan if isinstance(plan, list) else json.loads(plan)
             self.whole += [
                 f"{node['Node Type']} of {read_by(node):,} rows: {sql[:2000]}"

@@ -39,7 +39,12 @@ class AuditEvent(models.Model):
         return self.action
 
 
-def record_event(
+def record_event(action: str, entity: models.Model | None = None, **what: Any) -> None:
+    """Add one event, as ``event_of`` makes it."""
+    insert_row(event_of(action, entity, **what))
+
+
+def event_of(
     action: str,
     entity: models.Model | None = None,
     *,
@@ -48,9 +53,9 @@ def record_event(
     user_id: UUID | None = None,
     label: str | None = None,
     **data: Any,
-) -> None:
-    """Add one event; ``by`` is None for what the system or a signed-out visitor does. ``label``: the entity's name."""
-    event = AuditEvent(
+) -> AuditEvent:
+    """Not yet kept; ``by`` is None for what the system or a signed-out visitor does. ``label``: the entity's name."""
+    return AuditEvent(
         organization_id=by.organization_id if by else organization_id,
         user_id=by.user.pk if by else user_id,
         token=by.token if by else None,
@@ -60,4 +65,3 @@ def record_event(
         entity_label=(str(entity) if label is None else label)[:200] if entity else "",
         data=data,
     )
-    insert_row(event)

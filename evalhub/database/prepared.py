@@ -6,15 +6,18 @@ planning it takes PostgreSQL as long as finding the rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import FETCH_ONE, Model, QuerySet
 from django.db.models.base import ModelState
 from django.db.models.query import get_related_populators
+from psycopg import RawCursor
 
 
 class Prepared[R]:
@@ -57,7 +60,7 @@ class Prepared[R]:
             self.as_row = as_dict(list(query.selected or [*query.values_select, *query.annotation_select]))
         else:
             self.as_row = as_instance(self.compiler)
-        self.sql = sql
+        self.sql = numbered(sql)
 
 
 def as_dict(names: Sequence[str]) -> Callable[[Any], Any]:
@@ -90,12 +93,18 @@ def instance_of[M: Model](model: type[M], values: Iterable[tuple[str, Any]]) -> 
 
 
 def preparing_cursor() -> Any:
-    """As ``connection.cursor()``, but parameters travel beside the SQL, so that PostgreSQL can keep its plan."""
+    """As ``connection.cursor()``, for ``numbered`` SQL: parameters travel beside it, and its plan is kept."""
     database: Any = connections[DEFAULT_DB_ALIAS]
     database.ensure_connection()
     with database.wrap_database_errors:
-        cursor: Any = ServerBindingCursor
-        return database._prepare_cursor(cursor(database.connection))  # what connection.cursor() does
+        return database._prepare_cursor(RawCursor(database.connection))  # what connection.cursor() does
+
+
+@lru_cache(maxsize=1000)
+def numbered(sql: str) -> str:
+    """Django's SQL with parameters as PostgreSQL names them: psycopg need not read it again each time."""
+    number = count(1)
+    return re.sub("%[s%]", lambda found: f"${next(number)}" if found[0] == "%s" else "%", sql)
 
 
 def sample_of(kind: type) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Field, Model
 
-from evalhub.database.prepared import preparing_cursor
+from evalhub.database.prepared import numbered, preparing_cursor
 
 #: What goes to PostgreSQL as it is, by the kind of the field.
 AS_IT_IS: Final[dict[str, type]] = {
@@ -24,25 +24,57 @@ AS_IT_IS: Final[dict[str, type]] = {
     "UUIDField": UUID,
 }
 
+FEW: Final = 10  # ids
+
+
+class Write(NamedTuple):
+    """One statement that changes rows, with its parameters."""
+
+    sql: str
+    values: Sequence[Any]
+
 
 def insert_row(row: Model) -> None:
     """Insert a new instance as ``save()`` would, without signals; its key and its defaults are there already."""
-    values = [_sent(column, column.field.pre_save(row, add=True)) for column in _columns_of(type(row)).values()]
-    with preparing_cursor() as cursor:
-        cursor.execute(_insertion_into(type(row)), values)
-    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    write(insertion(row))
 
 
 def update_rows(model: type[Model], ids: Iterable[UUID], changes: Mapping[str, Any]) -> None:
     """Set the same plain values (by attribute name, ``author_id``) on the rows with these ids."""
+    write(change(model, ids, changes))
+
+
+def insertion(row: Model) -> Write:
+    values = [_sent(column, column.field.pre_save(row, add=True)) for column in _columns_of(type(row)).values()]
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    return Write(_insertion_into(type(row)), values)
+
+
+def change(
+    model: type[Model], ids: Iterable[UUID], changes: Mapping[str, Any], added: Mapping[str, float] | None = None
+) -> Write:
+    """``changes`` are set, ``added`` is added to what the rows have."""
     columns = _columns_of(model)
-    names = ", ".join(f'"{columns[name].name}" = %s' for name in changes)
+    names = [f'"{columns[name].name}" = %s' for name in changes]
+    names += [f'"{columns[name].name}" = "{columns[name].name}" + %s' for name in added or ()]
     values = [_sent(columns[name], value) for name, value in changes.items()]
     wanted = list(ids)
-    # PostgreSQL keeps its plan for one id, and makes it anew each time for a list, which may be long.
-    which, named = ("= %s", wanted[0]) if len(wanted) == 1 else ("= ANY(%s)", wanted)
+    # PostgreSQL keeps a plan where it sees how many they are, and makes it anew each time for a list.
+    few = 0 < len(wanted) <= FEW
+    which = f"IN ({', '.join(['%s'] * len(wanted))})" if few else "= ANY(%s)"
+    sql = f'UPDATE "{model._meta.db_table}" SET {", ".join(names)} WHERE "id" {which}'  # noqa: S608
+    return Write(sql, [*values, *(added or {}).values(), *(wanted if few else [wanted])])
+
+
+def write(*writes: Write) -> None:
+    """All in one statement: a question to PostgreSQL costs more than what most of them do.
+
+    None sees what the others write, and PostgreSQL chooses their order, so no two may concern the same row or pair.
+    """
+    *before, last = (one.sql for one in writes)
+    parts = ", ".join(f"w{n} AS ({sql})" for n, sql in enumerate(before))
     with preparing_cursor() as cursor:
-        cursor.execute(f'UPDATE "{model._meta.db_table}" SET {names} WHERE "id" {which}', [*values, named])  # noqa: S608
+        cursor.execute(numbered(f"WITH {parts} {last}" if parts else last), [v for one in writes for v in one.values])
 
 
 class Column(NamedTuple):

@@ -1,6 +1,7 @@
 import pytest
+from django.db import IntegrityError, transaction
 
-from evalhub.database.writing import insert_row, update_rows
+from evalhub.database.writing import change, insert_row, insertion, update_rows, write
 from runs.models import Project
 from tests.factories import make_organization, make_project
 
@@ -31,3 +32,25 @@ def test_updated_rows_are_those_that_were_named_and_only_their_named_columns(dja
         ("New", second.slug, {"a": [1]}),
         ("C", other.slug, {}),
     ]
+
+
+def test_writes_are_made_together(django_assert_num_queries):
+    changed, unchanged = make_project(name="A"), make_project(name="B")
+    new = Project(organization=changed.organization, name="100 % new", slug="new", metadata={"%s": "%"})
+    counted = change(Project, [changed.pk], {"name": "C"}, {"last_run_number": 2})
+
+    with django_assert_num_queries(1):
+        write(insertion(new), counted)
+
+    rows = Project.objects.order_by("name").values_list("name", "last_run_number", "metadata")
+    assert list(rows) == [("100 % new", 0, {"%s": "%"}), (unchanged.name, 0, {}), ("C", 2, {})]
+
+
+def test_of_writes_that_are_made_together_all_fail_where_one_does():
+    project = make_project(name="A")
+    again = Project(organization=project.organization, name="B", slug=project.slug)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        write(change(Project, [project.pk], {"name": "C"}), insertion(again))
+
+    assert list(Project.objects.values_list("name", flat=True)) == ["A"]

@@ -563,11 +563,7 @@ def test_a_run_without_results_has_a_summary_that_says_so(lead, run):
 def test_the_reviews_tab_lists_rounds_reviewers_and_reviews(lead, run):
     ann = make_user(run.organization, name="Ann")
     results = record(run, 0.9, 0.1)
-    review_round = ReviewRound.objects.create(
-        organization=run.organization, project=run.project, run=run, name="First look", seed=1
-    )
-    for result in results:
-        ReviewAssignment.objects.create(organization=run.organization, round=review_round, result=result, reviewer=ann)
+    assign_reviewers(results, [ann], by=ann, name="First look")
     submit_review(results[0], by=ann, verdict="failed", comment="No refund was issued.")
 
     response = lead.get(f"/runs/{run.pk}/?tab=reviews")

@@ -16,7 +16,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from evalhub.database.apps import close_pools
+from evalhub.database.pooling import close_pools
 from evalhub.database.postgres import Server
 from evalhub.demo.launched import launch_demo_runs
 from evalhub.demo.loading import Demo, load_demo
