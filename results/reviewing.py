@@ -60,24 +60,27 @@ def submit_review(
     replaces: Review | None = None,
     via: str = "page",
     seconds: float | None = None,
+    locked: bool = False,
 ) -> Review:
     """Keep one review: its verdict and corrections become the reviewer's evaluations, and the result is settled.
 
     An open assignment of the reviewer is done by it, named or not. A reviewer who has a current review already must
     name it in ``replaces`` (a change of mind); otherwise, and where the assignment is no longer open, ReviewConflict.
+    ``locked``: the caller read the result by ``to_settle``.
     """
     if not verdict and not corrections:
         raise ReviewConflict("Choose a verdict or judge at least one evaluator.")
     reviewer = person(by)
-    with settlement(result.run_id, [result.pk]) as settled:
-        locked = settled.results.get(result.pk)
-        if locked is None or locked.deleted_at is not None:
+    with settlement(result.run_id, [result.pk], locked=[result] if locked else ()) as settled:
+        there = settled.results.get(result.pk)
+        if there is None or there.deleted_at is not None:
             raise ReviewConflict("This result is gone.")
-        _retire(settled, locked, reviewer, replaces)
-        assignment = finish_assignment(locked, reviewer, assignment)
+        result = there
+        _retire(settled, result, reviewer, replaces)
+        assignment = finish_assignment(result, reviewer, assignment)
         review = Review(
-            organization_id=locked.organization_id,
-            result=locked,
+            organization_id=result.organization_id,
+            result=result,
             reviewer=reviewer,
             assignment=assignment,
             verdict=verdict,
@@ -89,7 +92,7 @@ def submit_review(
         if verdict:
             settled.add(
                 Evaluation(
-                    result=locked,
+                    result=result,
                     source=Evaluation.Source.HUMAN,
                     author=reviewer,
                     passed={"passed": True, "failed": False}.get(verdict),
@@ -100,17 +103,17 @@ def submit_review(
                 )
             )
         for correction in corrections:
-            keep_correction(settled, locked, review, correction)
-        ask_again(settled, locked)
+            keep_correction(settled, result, review, correction)
+        ask_again(settled, result)
         if assignment is not None:
-            recount_reviews(settled, [locked.pk])
+            recount_reviews(settled, [result.pk])
         settled.insert(
             noted(
                 "review.submitted",
                 review,
                 by,
-                organization_id=locked.organization_id,
-                result=str(locked.pk),
+                organization_id=result.organization_id,
+                result=str(result.pk),
                 verdict=verdict,
                 replaces=str(replaces.pk) if replaces else None,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import batched
 from typing import Any
 from uuid import UUID
@@ -65,9 +65,13 @@ _HEAVY_OF_ROWS = ("explanation", "error", "debug", "usage", "metadata")
 RollupPart = tuple[str, float | None, bool | None, bool | None]  # state, value, passed, effective
 
 
+def to_settle(results: QuerySet[TestResult]) -> QuerySet[TestResult]:
+    """Locked, and with what a settlement needs of them."""
+    return results.only(*_LIGHT).order_by("pk").select_for_update(no_key=True, of=("self",))
+
+
 def _locked_results(run_id: UUID, ids: Sequence[UUID]) -> QuerySet[TestResult]:
-    results = TestResult.objects.filter(run_id=run_id, pk__in=ids).only(*_LIGHT)
-    return results.order_by("pk").select_for_update(no_key=True, of=("self",))
+    return to_settle(TestResult.objects.filter(run_id=run_id, pk__in=ids))
 
 
 def _judgements(result_ids: Sequence[UUID]) -> QuerySet[Evaluation]:
@@ -79,17 +83,19 @@ _JUDGEMENTS_OF_ONE = Prepared(lambda pk: _judgements([pk]), UUID)
 
 
 @contextmanager
-def settlement(run_id: UUID, result_ids: Iterable[UUID], *, judgements: bool = True) -> Iterator[Settlement]:
+def settlement(
+    run_id: UUID, result_ids: Iterable[UUID], *, judgements: bool = True, locked: Sequence[TestResult] = ()
+) -> Iterator[Settlement]:
     """Lock some results of one run, change judgements and review counts through the Settlement, and settle at the end.
 
     Joins or opens a transaction. Results are locked in id order, and the run last and shortly, so that reviewers of one
     run hardly wait for each other. ``judgements`` False is for changes of review counts only: no evaluations are read.
+    ``locked``: the results, where the caller read them by ``to_settle`` in the transaction that it holds.
     """
-    with transaction.atomic():
+    with nullcontext() if locked else transaction.atomic():
         ids = list(result_ids)
-        found = _LOCKED_RESULT(run_id, ids[0]) if len(ids) == 1 else _locked_results(run_id, ids)
-        locked = {result.pk: result for result in found}
-        at_work = Settlement(run_id, locked, judgements=judgements)
+        found = locked or (_LOCKED_RESULT(run_id, ids[0]) if len(ids) == 1 else _locked_results(run_id, ids))
+        at_work = Settlement(run_id, {result.pk: result for result in found}, judgements=judgements)
         yield at_work
         at_work._settle()
 

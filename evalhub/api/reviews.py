@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.db import transaction
 from django.http import Http404
 from django.urls import URLPattern, path
 from rest_framework.request import Request
@@ -11,7 +12,7 @@ from rest_framework.response import Response
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.rights import Role
-from evalhub.accounts.tenancy import parse_uuid
+from evalhub.accounts.tenancy import find_row, parse_uuid
 from evalhub.api.arriving import EVALUATION as NEW_EVALUATION
 from evalhub.api.arriving import Evaluators
 from evalhub.api.finding import NO_SUCH, Ref, get
@@ -24,6 +25,7 @@ from evalhub.web.paging import Order
 from results.judging import add_judgements
 from results.models import Evaluation, Review, ReviewAssignment, TestResult
 from results.reviewing import Correction, ReviewConflict, submit_review, withdraw_review
+from results.settling import to_settle
 from runs.models import Evaluator, TestRun
 
 VERDICTS: Final = ("passed", "failed", "cant_tell")
@@ -91,23 +93,28 @@ class ResultReviews(ApiView):
         return self.page(Review.objects.visible_to(self.actor).filter(result=result), Order("-created_at"), REVIEW)
 
     def post(self, request: Request, id: str) -> Response:
-        result = get(TestResult, self.actor, id)
         said = self.read_body()
         corrections = corrections_of(said.pop("corrections", []), self.actor)
         replaced, assignment = said.pop("replaces", None), said.pop("assignment", None)
-        if replaced is not None:
-            mine = Review.objects.visible_to(self.actor).filter(result=result, reviewer=self.actor.user)
-            said["replaces"] = named_or_refused(mine.filter(pk=replaced).first(), "replaces")
-        if assignment is not None:
-            asked = ReviewAssignment.objects.visible_to(self.actor).of(self.actor.user).filter(result=result)
-            said["assignment"] = named_or_refused(asked.filter(pk=assignment).first(), "assignment")
         if not said.get("verdict") and not corrections:
             raise invalid([(("verdict",), "is required without corrections")])
         said.setdefault("verdict", "")
-        try:
-            review = submit_review(result, by=self.actor, corrections=corrections, via=TestRun.Via.API, **said)
-        except ReviewConflict as wrong:
-            raise conflict(str(wrong)) from None
+        with transaction.atomic():
+            result = find_row(TestResult, self.actor.organization_id, id, to_settle)
+            if result is None:
+                raise Http404
+            if replaced is not None:
+                mine = Review.objects.visible_to(self.actor).filter(result=result, reviewer=self.actor.user)
+                said["replaces"] = named_or_refused(mine.filter(pk=replaced).first(), "replaces")
+            if assignment is not None:
+                asked = ReviewAssignment.objects.visible_to(self.actor).of(self.actor.user).filter(result=result)
+                said["assignment"] = named_or_refused(asked.filter(pk=assignment).first(), "assignment")
+            try:
+                review = submit_review(
+                    result, by=self.actor, corrections=corrections, via=TestRun.Via.API, locked=True, **said
+                )
+            except ReviewConflict as wrong:
+                raise conflict(str(wrong)) from None
         return Response(TAKEN.show_instance(review), status=201)
 
 
