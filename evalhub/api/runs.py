@@ -493,8 +493,14 @@ class RunEvaluators(ApiView):
             limit = said.get("threshold", values["evaluator__threshold"])
             clusters = shared.get((values["variant_id"], values["evaluator_id"]))
             rows.append(NUMBERS.show(values | {"evaluator__threshold": limit, "clusters": clusters}))
-        rows.sort(key=lambda row: (row["pass_rate"] is None, row["pass_rate"], row["evaluator"]["name"].lower()))
+        rows.sort(key=worst_first)
         return Response({"items": rows, "next": None, "previous": None})
+
+
+def worst_first(row: dict[str, Any]) -> tuple[Any, ...]:
+    """By pass rate, those without one last; then by evaluator, what no variant was chosen for first."""
+    variant = row["variant"]["label"] if row["variant"] else ""
+    return row["pass_rate"] is None, row["pass_rate"], row["evaluator"]["name"].lower(), variant
 
 
 urlpatterns: list[URLPattern] = [
