@@ -60,6 +60,8 @@ _LIGHT = (
 
 TOGETHER = 20  # writes in one statement: a review has five, and parameters end at 65,535
 
+COPIES = frozenset({"outcome", "effective"})  # of an evaluation: no place among the judgements depends on them
+
 _HEAVY_OF_ROWS = ("explanation", "error", "debug", "usage", "metadata")
 
 RollupPart = tuple[str, float | None, bool | None, bool | None]  # state, value, passed, effective
@@ -234,13 +236,14 @@ class Settlement:
         alike: dict[str, list[UUID]] = defaultdict(list)
         for pk, changes in self._changed.items():
             alike[repr(changes)].append(pk)  # values may be objects, which are no keys themselves
-        for pks in alike.values():
+        # What stops being current first, and what becomes it last: of a pair there is one at any moment.
+        for pks in sorted(alike.values(), key=lambda pks: self._changed[pks[0]].get("is_current", 0.5)):
             changes = self._changed[pks[0]]
             changed = change(Evaluation, pks, {**changes, "updated_at": now})
-            if changes.get("is_current") is False:
-                write(changed)  # before others become current: of a pair there is one at any moment
-            else:
+            if changes.keys() <= COPIES:
                 self._writes.append(changed)
+            else:
+                write(changed)
         if len(self._new) == 1:
             self._writes.append(insertion(self._new[0]))
         else:

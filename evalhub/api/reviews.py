@@ -93,22 +93,23 @@ class ResultReviews(ApiView):
         return self.page(Review.objects.visible_to(self.actor).filter(result=result), Order("-created_at"), REVIEW)
 
     def post(self, request: Request, id: str) -> Response:
-        said = self.read_body()
-        corrections = corrections_of(said.pop("corrections", []), self.actor)
-        replaced, assignment = said.pop("replaces", None), said.pop("assignment", None)
-        if not said.get("verdict") and not corrections:
-            raise invalid([(("verdict",), "is required without corrections")])
-        said.setdefault("verdict", "")
+        _ = request.data  # it has arrived before a lock is taken
         with transaction.atomic():
             result = find_row(TestResult, self.actor.organization_id, id, to_settle)
             if result is None:
                 raise Http404
+            said = self.read_body()
+            corrections = corrections_of(said.pop("corrections", []), self.actor)
+            replaced, assignment = said.pop("replaces", None), said.pop("assignment", None)
             if replaced is not None:
                 mine = Review.objects.visible_to(self.actor).filter(result=result, reviewer=self.actor.user)
                 said["replaces"] = named_or_refused(mine.filter(pk=replaced).first(), "replaces")
             if assignment is not None:
                 asked = ReviewAssignment.objects.visible_to(self.actor).of(self.actor.user).filter(result=result)
                 said["assignment"] = named_or_refused(asked.filter(pk=assignment).first(), "assignment")
+            if not said.get("verdict") and not corrections:
+                raise invalid([(("verdict",), "is required without corrections")])
+            said.setdefault("verdict", "")
             try:
                 review = submit_review(
                     result, by=self.actor, corrections=corrections, via=TestRun.Via.API, locked=True, **said
