@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Aggregate, Count, FloatField, Func, IntegerField, Max, Min, Q, TextField
+from django.db.models import Aggregate, Count, F, FloatField, Func, IntegerField, Max, Min, Q, TextField
 
+from evalhub.database.prepared import Prepared
 from results.models import Outcome, Rollup, TestResult
 from runs.models import Evaluator, Shard, TestRun
 from runs.rates import clustered_wilson, wilson
@@ -282,13 +283,23 @@ MAY_SAY: Final[dict[str, Callable[[Any], bool]]] = {  # of an evaluator in a sna
 }
 
 
+_SCORINGS = Prepared(
+    lambda run: (
+        Shard.objects.filter(run=run, kind=Shard.Kind.JUDGE, done_at__isnull=False)
+        .annotate(scoring=F("work__scoring"))
+        .order_by("scoring", "number")
+        .distinct("scoring")
+        .values("scoring", "number", "work__evaluators")
+    ),
+    UUID,
+)
+
+
 def evaluators_then(run: TestRun) -> dict[str, dict[str, Any]]:
     """How the evaluators judged in this run, by id: as its snapshot says, or the last scoring that named them since."""
-    again = Shard.objects.filter(run=run, kind=Shard.Kind.JUDGE, done_at__isnull=False)
-    scorings = again.order_by("work__scoring", "number").distinct("work__scoring")
-    later = sorted(scorings.values_list("number", "work__evaluators"), key=lambda scoring: scoring[0])
+    later = [one["work__evaluators"] for one in sorted(_SCORINGS(run.pk), key=lambda scoring: scoring["number"])]
     then = {}
-    for shots in (run.snapshot.get("evaluators") if isinstance(run.snapshot, dict) else None, *(s for _, s in later)):
+    for shots in (run.snapshot.get("evaluators") if isinstance(run.snapshot, dict) else None, *later):
         for shot in shots if isinstance(shots, list) else ():
             if isinstance(shot, dict):
                 said = {name: shot[name] for name, fits in MAY_SAY.items() if name in shot and fits(shot[name])}

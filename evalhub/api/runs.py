@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, Final
+from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef
@@ -40,6 +41,7 @@ from evalhub.api.rows import (
 from evalhub.api.set_up import ATTRIBUTES, EXTERNAL_ID, METADATA, OWNER, PROJECT, TAGS
 from evalhub.api.shapes import Choice, Field, Items, Json, Moment, Nested, Number, Shape, Text, Whole, misfit
 from evalhub.audit.models import record_event
+from evalhub.database.prepared import Prepared
 from results.models import Rollup
 from results.summary import clusters_of_judgements, evaluators_then, interval_of
 from runs.changing import apply_changes
@@ -471,6 +473,11 @@ NUMBERS: Final = Row(
 )
 
 
+_NUMBERS_OF_RUN = Prepared(
+    lambda organization, run: NUMBERS.select(Rollup.objects.visible_in(organization).filter(run=run)), UUID, UUID
+)
+
+
 class RunEvaluators(ApiView):
     operations = {
         "GET": Operation(
@@ -483,7 +490,7 @@ class RunEvaluators(ApiView):
 
     def get(self, request: Request, id: str) -> Response:
         run = get(TestRun, self.actor, id)
-        found = NUMBERS.select(Rollup.objects.visible_to(self.actor).filter(run=run))
+        found = _NUMBERS_OF_RUN(self.actor.organization_id, run.pk)
         who = {values["evaluator__who"] for values in found}
         shared = clusters_of_judgements(run, "ARRAY[r.variant_id, e.evaluator_id]", who)
         then = evaluators_then(run)
