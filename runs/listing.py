@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, OuterRef
+from django.db.models import Count, OuterRef, QuerySet
 
+from evalhub.database.prepared import Prepared
 from evalhub.web.paging import Page, read_page
 from runs.filters import RunFilter
 from runs.models import TestRun
@@ -64,8 +67,21 @@ def read_runs(
 ) -> Page[dict[str, Any]]:
     """A page of the list that the filter describes, in its order."""
     order = found.order
-    names = {*fields, *(column.path for column in order.columns)}
-    return read_page(found.qs.values(*names), order, cursor, size)
+    page = read_page(found.qs.values(*(column.path for column in order.columns)), order, cursor, size)
+    ids = [row["id"] for row in page.rows]
+    whole = _whole(tuple(fields))(found.actor.organization.pk, ids) if ids and found.actor else []
+    rows = {row["id"]: row for row in whole}
+    return replace(page, rows=[rows[pk] for pk in ids if pk in rows])
+
+
+@cache
+def _whole(fields: tuple[str, ...]) -> Prepared[dict[str, Any]]:
+    """Rows that a filter has found: what lists show of them is much to write in SQL, and always the same."""
+
+    def build(organization: UUID, ids: list[UUID]) -> QuerySet[TestRun, dict[str, Any]]:
+        return TestRun.objects.visible_in(organization).filter(pk__among=ids).values(*dict.fromkeys(("id", *fields)))
+
+    return Prepared(build, UUID, list)
 
 
 def rates_until(run_ids: Sequence[UUID]) -> dict[UUID, list[float]]:

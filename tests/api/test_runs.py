@@ -172,11 +172,11 @@ def test_the_list_makes_three_queries_whatever_it_shows(api, project, django_ass
     make_run(project)
     api.get("/api/runs/")
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         api.get("/api/runs/")
     make_run(project)
     make_run(project)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert len(api.get("/api/runs/").json()["items"]) == 3
 
 
