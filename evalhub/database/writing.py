@@ -45,7 +45,11 @@ def update_rows(model: type[Model], ids: Iterable[UUID], changes: Mapping[str, A
 
 
 def insertion(row: Model) -> Write:
-    values = [_sent(column, column.field.pre_save(row, add=True)) for column in _columns_of(type(row)).values()]
+    there = vars(row)
+    values = [
+        there[name] if column.takes(there[name]) else _sent(column, column.field.pre_save(row, add=True))
+        for name, column in _columns_of(type(row)).items()
+    ]
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
     return Write(_insertion_into(type(row)), values)
 
@@ -80,7 +84,10 @@ def write(*writes: Write) -> None:
 class Column(NamedTuple):
     field: Field[Any, Any]
     name: str
-    plain: type | None
+    plain: type | None  # of a value that needs no preparing; None is one, too
+
+    def takes(self, value: Any) -> bool:
+        return type(value) is self.plain or (value is None and self.plain is not None)
 
 
 @cache
@@ -99,6 +106,4 @@ def _insertion_into(model: type[Model]) -> str:
 
 def _sent(column: Column, value: Any) -> Any:
     """The value as its field would send it; most need no asking."""
-    if (value is None and column.plain) or type(value) is column.plain:
-        return value
-    return column.field.get_db_prep_save(value, connections[DEFAULT_DB_ALIAS])
+    return value if column.takes(value) else column.field.get_db_prep_save(value, connections[DEFAULT_DB_ALIAS])

@@ -159,8 +159,11 @@ class Review(Tenant):
         NONE = "", "No overall verdict"
 
     deleted_paths = ("result__deleted_at", "result__run__deleted_at", "result__run__project__deleted_at")
-    result = models.ForeignKey(TestResult, on_delete=models.CASCADE, related_name="reviews")
-    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="reviews")
+    # Both are what the indexes below begin with.
+    result = models.ForeignKey(TestResult, on_delete=models.CASCADE, related_name="reviews", db_index=False)
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="reviews", db_index=False
+    )
     assignment = models.OneToOneField(
         ReviewAssignment, null=True, blank=True, on_delete=models.SET_NULL, related_name="review"
     )
