@@ -110,6 +110,7 @@ def change_annotation(row: Evaluation, *, by: Actor, passed: bool | None, commen
             settled.change(kept, explanation=comment)
         if kept.review_id:
             _sync(settled, Review.objects.get(pk=kept.review_id))
+            recount_reviews(settled, [kept.result_id])
         _note("annotation.changed", kept, by, before=before, passed=passed)
 
 

@@ -66,7 +66,7 @@ def submit_review(
 
     An open assignment of the reviewer is done by it, named or not. A reviewer who has a current review already must
     name it in ``replaces`` (a change of mind); otherwise, and where the assignment is no longer open, ReviewConflict.
-    ``locked``: the caller read the result by ``to_settle``.
+    ``locked``: the caller read the result by ``to_settle``, in a transaction that a ReviewConflict ends.
     """
     if not verdict and not corrections:
         raise ReviewConflict("Choose a verdict or judge at least one evaluator.")
@@ -209,8 +209,8 @@ def _retire(settled: Settlement, result: TestResult, by: User, replaces: Review 
 
 
 def finish_assignment(result: TestResult, by: User, named: ReviewAssignment | None) -> ReviewAssignment | None:
-    """The result's lock is held, so nobody else changes its assignments meanwhile."""
-    waiting = named is not None or result.reviews_done < result.reviews_required  # it counts its live assignments
+    """The result's lock is held: nobody else asks for reviews of it or ends one meanwhile."""
+    waiting = named is not None or result.reviews_done < result.reviews_required  # it counts those that are asked for
     open_ones = _OPEN_OF_REVIEWER(result.pk, by.pk) if waiting else []
     if named is None:
         found = open_ones[0] if open_ones else None

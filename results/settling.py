@@ -80,7 +80,7 @@ def _judgements(result_ids: Sequence[UUID]) -> QuerySet[Evaluation]:
     return Evaluation.objects.filter(result_id__in=result_ids).defer(*_HEAVY_OF_ROWS).order_by("created_at", "id")
 
 
-_LOCKED_RESULT = Prepared(lambda run_id, pk: _locked_results(run_id, [pk]), UUID, UUID)  # what a review asks for
+_LOCKED_RESULT = Prepared(lambda run_id, pk: _locked_results(run_id, [pk]), UUID, UUID)  # a page
 _JUDGEMENTS_OF_ONE = Prepared(lambda pk: _judgements([pk]), UUID)
 
 
@@ -165,7 +165,7 @@ class Settlement:
             self.change(max(left, key=lambda r: r.nth), is_current=True)
 
     def insert(self, row: Model) -> None:
-        """A row about the results (a review, its event): written at the end, in one statement with what moves."""
+        """A row about the results (a review, its event), as it is now: written at the end, together with what moves."""
         self._writes.append(insertion(row))
 
     # --- the end ------------------------------------------------------------------------------------------------------
@@ -231,7 +231,10 @@ class Settlement:
             self._writes.append(change(TestResult, pks, {**named, "updated_at": now}))
 
     def _write_judgements(self) -> None:
-        """Each kind of change at once: mostly there is one, the same new outcome for all."""
+        """What moves a judgement is written here, in order; copies, and a single new one, in the statement at the end.
+
+        Each kind of change is made at once: mostly there is one, the same new outcome for all.
+        """
         now = timezone.now()
         alike: dict[str, list[UUID]] = defaultdict(list)
         for pk, changes in self._changed.items():

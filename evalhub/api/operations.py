@@ -81,7 +81,7 @@ class ApiView(APIView):
     metadata_class = None
     schema = OperationSchema()
     largest_body: ClassVar[int] = USUAL_BODY
-    #: False where all that a handler changes, it changes by one verb, which has a transaction of its own.
+    #: False where a handler opens its own transaction, or its verb does.
     in_transaction: ClassVar[bool] = True
 
     operations: Mapping[str, Operation] = {}

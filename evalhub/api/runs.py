@@ -505,7 +505,7 @@ class RunEvaluators(ApiView):
 
 
 def worst_first(row: dict[str, Any]) -> tuple[Any, ...]:
-    """By pass rate, those without one last; then by evaluator, what no variant was chosen for first."""
+    """The lowest pass rate first, none last; then by the names of the evaluator and of the variant."""
     variant = row["variant"]["label"] if row["variant"] else ""
     return row["pass_rate"] is None, row["pass_rate"], row["evaluator"]["name"].lower(), variant
 

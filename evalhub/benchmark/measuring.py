@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import batched
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ DEEP = 0.8  # how far down the deep page lies
 INGEST_BATCHES = 40
 LONGEST_IMPORT = 100_000  # lines
 FLAT = 1.1  # times the floor
-WARM_UP_REVIEWS = 20
+WARM_UP_REVIEWS, REVIEW_ROUNDS = 20, 3
 
 
 class Wrong(Exception):
@@ -390,8 +391,11 @@ def floor_of_ingest(site: Site, batches: list[bytes]) -> float:
     return rate
 
 
-def measure_reviews(site: Site, clients: int, goal: float, count: int = 320) -> Figure:
-    """Reviews of one run by one token's user: permission check, audit event and settled counters included."""
+def measure_reviews(site: Site, clients: int, goal: float, count: int = 620) -> Figure:
+    """Reviews of one run by one token's user: permission check, audit event and settled counters included.
+
+    The best of three rounds, as of other rows.
+    """
     path = f"/api/results/?run={of(site).run}&review=none&limit=200"
     ids: list[str] = []
     while path and len(ids) < 2 * count:
@@ -405,17 +409,21 @@ def measure_reviews(site: Site, clients: int, goal: float, count: int = 320) -> 
     verdict = json.dumps({"verdict": "failed", "comment": "benchmark"}).encode()
     requests = [site.written("POST", f"/api/results/{ident}/reviews/", verdict) for ident in ids[:count]]
 
+    a_round = (count - WARM_UP_REVIEWS) // REVIEW_ROUNDS
+    statuses, rates = set[int](), []
     with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(site.put, requests[:WARM_UP_REVIEWS]))
-        began = time.perf_counter()
-        statuses = set(pool.map(site.put, requests[WARM_UP_REVIEWS:]))
-        took = time.perf_counter() - began
+        statuses.update(pool.map(site.put, requests[:WARM_UP_REVIEWS]))
+        for some in batched(requests[WARM_UP_REVIEWS:], a_round):
+            began = time.perf_counter()
+            statuses.update(pool.map(site.put, some))
+            if len(some) == a_round:
+                rates.append(a_round / (time.perf_counter() - began))
     must(statuses == {201}, f"reviews answered {statuses}")
     after = of_run(site)["reviews"]["reviewed"]
     must(after - before == len(ids[:count]), f"{after - before} reviews were counted of {len(ids[:count])}")
     return Figure(
         f"reviews, {clients} client{'s' * (clients > 1)}",
-        (count - WARM_UP_REVIEWS) / took,
+        max(rates),
         "per s",
         at_least=goal,
     )

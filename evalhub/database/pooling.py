@@ -20,7 +20,7 @@ def check_connection(connection: Any) -> None:
     """
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
-    if waiting.poll(0) or monotonic() - getattr(connection, "asked_at", -ASKED_EVERY) >= ASKED_EVERY:
+    if waiting.poll(0) or monotonic() - getattr(connection, "asked_at", float("-inf")) >= ASKED_EVERY:
         ConnectionPool.check_connection(connection)
         connection.asked_at = monotonic()
 

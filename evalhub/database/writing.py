@@ -45,6 +45,7 @@ def update_rows(model: type[Model], ids: Iterable[UUID], changes: Mapping[str, A
 
 
 def insertion(row: Model) -> Write:
+    """Of the row as it is now; it counts as kept from here on."""
     there = vars(row)
     values = [
         there[name] if column.takes(there[name]) else _sent(column, column.field.pre_save(row, add=True))
@@ -73,18 +74,21 @@ def change(
 def write(*writes: Write) -> None:
     """All in one statement: a question to PostgreSQL costs more than what most of them do.
 
-    None sees what the others write, and PostgreSQL chooses their order, so no two may concern the same row or pair.
+    None sees what the others write, and their order is not promised: no two may concern the same row or unique key. In
+    fact PostgreSQL makes the main one first and the parts from the last to the first, so locks are taken as they stand.
     """
-    *before, last = (one.sql for one in writes)
-    parts = ", ".join(f"w{n} AS ({sql})" for n, sql in enumerate(before))
+    first, *others = writes
+    others.reverse()
+    parts = ", ".join(f"w{n} AS ({one.sql})" for n, one in enumerate(others))
+    values = [value for one in (*others, first) for value in one.values]
     with preparing_cursor() as cursor:
-        cursor.execute(numbered(f"WITH {parts} {last}" if parts else last), [v for one in writes for v in one.values])
+        cursor.execute(numbered(f"WITH {parts} {first.sql}" if parts else first.sql), values)
 
 
 class Column(NamedTuple):
     field: Field[Any, Any]
     name: str
-    plain: type | None  # of a value that needs no preparing; None is one, too
+    plain: type | None  # of values that need no preparing; nor does None then
 
     def takes(self, value: Any) -> bool:
         return type(value) is self.plain or (value is None and self.plain is not None)

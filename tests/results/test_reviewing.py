@@ -5,8 +5,9 @@ import pytest
 from django.db import connection
 
 from evalhub.audit.models import AuditEvent
-from results.annotating import Target, annotate
+from results.annotating import Target, annotate, change_annotation, withdraw_annotation
 from results.assigning import assign_reviewers, close_round
+from results.judging import add_judgements
 from results.models import Evaluation, Review, ReviewAssignment, Rollup
 from results.records import Judgement
 from results.recounting import recount
@@ -364,4 +365,24 @@ def test_twenty_people_reviewing_at_once_are_counted_exactly():
     run.refresh_from_db()
     assert Review.objects.count() == 80
     assert (run.failed, run.corrected, run.reviewed, run.machine_passed) == (4, 4, 4, 4)
+    assert recount(run.pk, repair=False) == []
+
+
+def test_a_word_on_a_judgement_that_no_longer_counts_leaves_counters_and_assignments_agreed():
+    actor = make_actor()
+    run = make_run(make_project(actor.organization))
+    evaluator = make_evaluator(run.project, name="Refusal")
+    result = make_result(run)
+    assign_reviewers([result], [actor.user], by=actor)
+    row = annotate(result, by=actor, target=Target(), passed=True, via="api")
+    moved = annotate(result, by=actor, target=Target(evaluator=evaluator), passed=True, via="api")
+    withdraw_annotation(row, by=actor)
+    again = Judgement(evaluator=evaluator, source="human", author_id=actor.user.pk, passed=False)
+    add_judgements(result, [again], via="api")
+
+    change_annotation(moved, by=actor, passed=True, comment="Look again.", target=Target(evaluator=evaluator))
+
+    result.refresh_from_db()
+    states = list(ReviewAssignment.objects.values_list("state", flat=True))
+    assert (states, result.reviews_required, result.reviews_done) == (["started"], 1, 0)
     assert recount(run.pk, repair=False) == []
