@@ -413,6 +413,7 @@ def test_who_signed_in_anew_in_another_tab_loses_nothing_in_this_one(page, sign_
     page.keyboard.press("f")
     if leave != "by itself":
         page.keyboard.press(leave)
+        arrived(page, page.get_by_role("link", name="Open the form again"))
         page.get_by_role("link", name="Open the form again").click()
 
     arrived(page, page.get_by_text("The form had expired. What you typed is here again."))
