@@ -105,9 +105,7 @@ def _fetch(
     """The page's rows whole, in its order; the filters have been applied, here the actor's own rows are looked up."""
     ids = [row[key] for row in page.rows]
     whole = _whole(tuple(fields), preview)(found.actor.organization.pk, ids) if ids and found.actor else []
-    rows = {row["id"]: row for row in whole}
-    ordered = [rows[pk] for pk in ids if pk in rows]
-    return Page(ordered, page.next, page.previous, page.first, page.size)
+    return page.with_rows(key, whole)
 
 
 @cache

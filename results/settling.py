@@ -80,7 +80,7 @@ def _judgements(result_ids: Sequence[UUID]) -> QuerySet[Evaluation]:
     return Evaluation.objects.filter(result_id__in=result_ids).defer(*_HEAVY_OF_ROWS).order_by("created_at", "id")
 
 
-_LOCKED_RESULT = Prepared(lambda run_id, pk: _locked_results(run_id, [pk]), UUID, UUID)  # a page
+_LOCKED_RESULT = Prepared(lambda run_id, pk: _locked_results(run_id, [pk]), UUID, UUID)
 _JUDGEMENTS_OF_ONE = Prepared(lambda pk: _judgements([pk]), UUID)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
@@ -70,8 +69,7 @@ def read_runs(
     page = read_page(found.qs.values(*(column.path for column in order.columns)), order, cursor, size)
     ids = [row["id"] for row in page.rows]
     whole = _whole(tuple(fields))(found.actor.organization.pk, ids) if ids and found.actor else []
-    rows = {row["id"]: row for row in whole}
-    return replace(page, rows=[rows[pk] for pk in ids if pk in rows])
+    return page.with_rows("id", whole)
 
 
 @cache

@@ -85,6 +85,13 @@ class Page[T]:
     def __iter__(self) -> Any:
         return iter(self.rows)
 
+    def with_rows(self, key: str, found: Iterable[dict[str, Any]]) -> Page[dict[str, Any]]:
+        """The page with the rows that its own name under ``key``, in its order; what went meanwhile is left out."""
+        whole = {row["id"]: row for row in found}
+        named: Any = self.rows
+        rows = [whole[row[key]] for row in named if row[key] in whole]
+        return Page(rows, self.next, self.previous, self.first, self.size)
+
     def __len__(self) -> int:
         return len(self.rows)
 
