@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import django_filters
 from django.core.exceptions import ValidationError
 from django.core.validators import MinLengthValidator
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from evalhub.web.filters import ChoicesFilter, IdFilter, TenantFilterSet, WordsFilter, named_or_me
 from results.models import Evaluation, Outcome, Review, ReviewAssignment, SearchText, TestResult
@@ -24,15 +24,6 @@ VERDICTS: Final = (
     ("pending", "pending"),
 )
 REVIEWS: Final = (*TestResult.ReviewState.choices, ("corrected", "Corrected"))
-REVIEWED_AS_ASKED: Final = Q(review_count__gt=0, reviews_done__gte=F("reviews_required"))
-
-
-def review_state_shown(row: Mapping[str, Any]) -> str:
-    """What the filter finds it by: a question that nobody was asked does not keep open what people have reviewed."""
-    as_asked = row["review_count"] > 0 and row["reviews_done"] >= row["reviews_required"]
-    return "reviewed" if row["review_state"] == TestResult.ReviewState.OPEN and as_asked else str(row["review_state"])
-
-
 SORTS: Final = {
     "outcome": "Worst first",
     "position": "Order of arrival",
@@ -230,11 +221,6 @@ class ResultFilter(TenantFilterSet):
     def with_review(self, results: QuerySet[TestResult], name: str, value: list[str]) -> QuerySet[TestResult]:
         states = [word for word in value if word != "corrected"]
         wanted = Q(review_state__in=states) if states else Q()
-        if ("open" in states) != ("reviewed" in states):
-            if "open" in states:
-                wanted &= ~(Q(review_state="open") & REVIEWED_AS_ASKED)
-            else:
-                wanted = Q(review_state__in=[*states, "open"]) & (wanted | REVIEWED_AS_ASKED)
         return results.filter(wanted | Q(corrected=True) if "corrected" in value else wanted)
 
     def of_reviewer(self, results: QuerySet[TestResult], name: str, value: str) -> QuerySet[TestResult]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from results.models import Evaluation, Outcome
+from results.models import Evaluation, Outcome, TestResult
 
 SEQUENTIAL_DOORS = frozenset({"rhesis", "import"})
 """Doors whose verdicts replace each other, whoever gives them; elsewhere people are asked independently."""
@@ -103,6 +103,20 @@ def standing_of(*, reported: str, errored: bool, rows: Sequence[Judged]) -> Stan
             _rederive(standing, machine)
     standing.corrected = machine_outcome not in (standing.outcome, Outcome.UNJUDGED)
     return standing
+
+
+def review_state_of(*, conflict: bool, asked: bool, reviewed: bool, waiting: bool) -> TestResult.ReviewState:
+    """``asked``: somebody who was asked is not done; ``waiting``: a human evaluator's question has no answer.
+
+    A question that nobody was asked keeps open only what nobody has reviewed.
+    """
+    if conflict:
+        return TestResult.ReviewState.CONFLICT
+    if asked:
+        return TestResult.ReviewState.OPEN
+    if reviewed:
+        return TestResult.ReviewState.REVIEWED
+    return TestResult.ReviewState.OPEN if waiting else TestResult.ReviewState.NONE
 
 
 def agreement(rows: Sequence[Judged]) -> bool | None:

@@ -20,7 +20,7 @@ from evalhub.database.ids import new_id
 from evalhub.database.lookups import looked_up
 from results.models import Evaluation, Outcome, TestResult
 from results.models.results import text_of
-from results.outcomes import Standing, standing_of
+from results.outcomes import Standing, review_state_of, standing_of
 from results.records import Judgement, ResultRecord
 from results.tallies import (
     Cell,
@@ -266,12 +266,7 @@ class _Desk:
             raise RecordingError(index, "tokens", f"A result cannot have more than {MOST_TOKENS:,} tokens.")
         human = [j for j in record.evaluations if j.source == Evaluation.Source.HUMAN and j.state != "pending"]
         pending = any(j.source == Evaluation.Source.HUMAN and j.state == "pending" for j in record.evaluations)
-        if standing.conflict:
-            review_state = TestResult.ReviewState.CONFLICT
-        elif pending:
-            review_state = TestResult.ReviewState.OPEN
-        else:
-            review_state = TestResult.ReviewState.REVIEWED if human else TestResult.ReviewState.NONE
+        review_state = review_state_of(conflict=standing.conflict, asked=False, reviewed=bool(human), waiting=pending)
         counted = Counted(
             outcome=standing.outcome,
             machine_outcome=standing.machine_outcome,

@@ -15,7 +15,7 @@ from django.utils import timezone
 from evalhub.database.writing import update_rows
 from results.models import Evaluation, Review, ReviewAssignment, Rollup, TestResult
 from results.outcomes import standing_of
-from results.settling import RESULT_FIELDS, judges_of, review_state_of
+from results.settling import RESULT_FIELDS, judges_of, set_review_state
 from results.tallies import (
     CLUSTERS,
     COUNTERS,
@@ -148,7 +148,7 @@ def _check_results(
         result.review_count = len(judges_of(mine))
         result.reviews_required, result.reviews_done = required[result.pk], done[result.pk]
         waiting = any(row.source == "human" and row.state == "pending" for row in mine)
-        result.review_state = review_state_of(result, conflict=standing.conflict, waiting=waiting)
+        set_review_state(result, conflict=standing.conflict, waiting=waiting)
         changed = [name for name in RESULT_FIELDS if stored[name] != getattr(result, name)]
         for name in changed:
             differences.append(Difference(f"{run}, {result}", name, stored[name], getattr(result, name)))

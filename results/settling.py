@@ -16,7 +16,7 @@ from django.utils import timezone
 from evalhub.database.prepared import Prepared
 from evalhub.database.writing import Write, change, insertion, write
 from results.models import Evaluation, ReviewAssignment, TestResult
-from results.outcomes import Standing, standing_of
+from results.outcomes import Standing, review_state_of, standing_of
 from results.tallies import (
     Counted,
     RollupKey,
@@ -178,7 +178,7 @@ class Settlement:
             waiting = self._results_waiting_for_people()
             for pk, result in self.results.items():
                 conflict = result.review_state == TestResult.ReviewState.CONFLICT
-                result.review_state = review_state_of(result, conflict=conflict, waiting=pk in waiting)
+                set_review_state(result, conflict=conflict, waiting=pk in waiting)
         shifts = [
             Shift(result.case_id, self._before[pk], Counted.of(result))
             for pk, result in self.results.items()
@@ -206,7 +206,7 @@ class Settlement:
         result.corrected = standing.corrected
         result.review_count = len(judges_of(rows))
         waiting = any(row.source == Evaluation.Source.HUMAN and row.state == Evaluation.State.PENDING for row in rows)
-        result.review_state = review_state_of(result, conflict=standing.conflict, waiting=waiting)
+        set_review_state(result, conflict=standing.conflict, waiting=waiting)
         self._copy_down(result, standing)
 
     def _copy_down(self, result: TestResult, standing: Standing) -> None:
@@ -297,13 +297,14 @@ def _standing_in(result: TestResult) -> tuple[Any, ...]:
     return tuple(getattr(result, name) for name in RESULT_FIELDS)
 
 
-def review_state_of(result: TestResult, *, conflict: bool, waiting: bool) -> str:
-    """Conflict, else open work (an open assignment or a pending human evaluation), else reviewed, else none."""
-    if conflict:
-        return TestResult.ReviewState.CONFLICT
-    if waiting or result.reviews_done < result.reviews_required:
-        return TestResult.ReviewState.OPEN
-    return TestResult.ReviewState.REVIEWED if result.review_count else TestResult.ReviewState.NONE
+def set_review_state(result: TestResult, *, conflict: bool, waiting: bool) -> None:
+    """From its other columns; ``waiting`` for an answer of a person."""
+    result.review_state = review_state_of(
+        conflict=conflict,
+        asked=result.reviews_done < result.reviews_required,
+        reviewed=result.review_count > 0,
+        waiting=waiting,
+    )
 
 
 def judges_of(rows: Iterable[Evaluation]) -> set[tuple[UUID | None, str]]:

@@ -25,7 +25,7 @@ from evalhub.web.pages import POSITION, fragment_target, render_page, wants_frag
 from evalhub.web.paging import EXACT_UP_TO, Order, count_rows, estimate_rows, read_page
 from evalhub.web.paging import Count as RowCount
 from evalhub.web.parts import OUTCOMES, Link, Stat, face
-from results.filters import REVIEWS, VERDICTS, ResultFilter, review_state_shown
+from results.filters import REVIEWS, VERDICTS, ResultFilter
 from results.listing import FIELDS, SHOWN, judgements_of, judgements_to_walk, read_results, reviewers_of
 from results.models import Outcome, Review, ReviewAssignment, ReviewRound, Rollup, TestResult
 from results.reading import OPERATORS, shown_metadata
@@ -881,7 +881,7 @@ def lines_of_portion(results: list[TestResult], names: Mapping[UUID, tuple[str, 
             "outcome": result.outcome,
             "judge": result.machine_outcome,
             "human": result.human_verdict,
-            "review_state": review_state_shown(vars(result)),
+            "review_state": result.review_state,
             "corrected": result.corrected,
             "latency_ms": result.latency_ms,
             "cost": result.cost,

@@ -40,7 +40,7 @@ from evalhub.api.set_up import CASES
 from evalhub.api.shapes import Choice, Choices, Field, Text, Whole
 from evalhub.database.prepared import Prepared
 from evalhub.web.paging import Page
-from results.filters import ResultFilter, review_state_shown
+from results.filters import ResultFilter
 from results.listing import read_results, whole_judgements
 from results.models import Evaluation, Outcome, Review, Step, TestResult
 from runs.models import Case, TestRun
@@ -90,7 +90,7 @@ def _variant(values: Values) -> dict[str, Any] | None:
 
 def _review(values: Values) -> dict[str, Any]:
     return {
-        "state": review_state_shown(values),
+        "state": values["review_state"],
         "required": values["reviews_required"],
         "done": values["reviews_done"],
         "count": values["review_count"],

@@ -168,7 +168,7 @@ def test_a_question_that_a_second_thought_leaves_out_waits_again():
 
     submit_review(result, by=ann, verdict="passed", replaces=review)
 
-    assert (questions_waiting(result), standing(result)) == (1, ("unjudged", "passed", "open", False))
+    assert (questions_waiting(result), standing(result)) == (1, ("unjudged", "passed", "reviewed", False))
 
 
 def test_a_question_that_somebody_else_answered_too_does_not_wait_again():
