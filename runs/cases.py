@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Max, Q, QuerySet
+from django.db.models.expressions import Combinable
 from django.utils import timezone
 
 from evalhub.accounts.actor import Actor
@@ -16,13 +17,23 @@ from evalhub.accounts.models import Organization
 from evalhub.audit.models import record_event
 from evalhub.database.copying import array_text, copy_rows, json_text
 from evalhub.database.ids import new_id
-from evalhub.database.lookups import looked_up
+from evalhub.database.lookups import count_of, looked_up
 from evalhub.database.prepared import instance_of
 from evalhub.web.errors import Refused
 from runs.changing import apply_changes, locked, save_changes
 from runs.models import Case, CaseRevision, Project, Shard, TestRun, TestSet, TestSetCase
 from runs.models.cases import Word
 from runs.naming import free_slug
+
+
+def live_members() -> QuerySet[TestSetCase]:
+    return TestSetCase.objects.filter(case__deleted_at__isnull=True)
+
+
+def count_of_members() -> Combinable:
+    """How many cases the outer test set has. The deleted ones, which are few, are counted apart by their own index."""
+    deleted = TestSetCase.objects.filter(case__deleted_at__isnull=False)
+    return count_of(TestSetCase.objects.all(), "test_set") - count_of(deleted, "test_set")
 
 
 @dataclass(slots=True, kw_only=True)

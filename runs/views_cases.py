@@ -14,12 +14,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
 from evalhub.accounts.tenancy import parse_uuid
+from evalhub.database.lookups import count_of
 from evalhub.web.context import address
 from evalhub.web.errors import Refused
 from evalhub.web.formats import count
 from evalhub.web.pages import back_to, go_to, is_here, render_page, say
 from evalhub.web.parts import Link
-from runs.cases import add_to_test_set, change_case, create_case
+from runs.cases import add_to_test_set, change_case, create_case, live_members
 from runs.changing import locked
 from runs.forms import JSON, CaseForm, lone_text
 from runs.models import Case, CaseRevision, TestSet
@@ -28,13 +29,12 @@ from runs.views_setup import (
     SetUpList,
     activity_of,
     archive_view,
-    count_of,
     find,
     page_of,
     project_crumbs,
     restore_view,
 )
-from runs.views_test_sets import SHOWN_TEXT, live_members
+from runs.views_test_sets import SHOWN_TEXT
 
 
 @requires("read")

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import Actor, MemberRequest
 from evalhub.accounts.tenancy import parse_uuid
+from evalhub.database.lookups import count_of
 from evalhub.web.pages import go_to, render_page, say
 from evalhub.web.parts import Link
 from runs.changing import locked
@@ -25,7 +26,6 @@ from runs.views_setup import (
     SetUpList,
     activity_of,
     archive_view,
-    count_of,
     find,
     page_of,
     project_crumbs,

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
+from evalhub.database.lookups import count_of
 from evalhub.web.pages import go_to, render_page, say
 from evalhub.web.parts import Link
 from runs.asking import Failure, ask_once
@@ -26,7 +27,6 @@ from runs.views_setup import (
     SetUpList,
     activity_of,
     archive_view,
-    count_of,
     find,
     page_of,
     project_crumbs,

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import Count as CountRows
-from django.db.models import IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import OuterRef, QuerySet
 from django.http import Http404, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -166,12 +164,6 @@ class SetUpList:
             else:
                 query.setlist(name, value if isinstance(value, list) else [value])
         return f"?{query.urlencode()}"
-
-
-def count_of(rows: QuerySet[Any], by: str) -> Coalesce:
-    """How many of ``rows`` point at the outer row by that column; one subquery, however many rows are shown."""
-    counted = rows.filter(**{by: OuterRef("pk")}).order_by().values(by).annotate(n=CountRows("pk")).values("n")
-    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
 
 
 def runs_of(by: str) -> QuerySet[TestRun]:

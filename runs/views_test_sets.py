@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from evalhub.accounts.access import requires
 from evalhub.accounts.actor import MemberRequest
 from evalhub.accounts.tenancy import parse_uuid
+from evalhub.database.lookups import count_of
 from evalhub.web.errors import Refused
 from evalhub.web.formats import count
 from evalhub.web.pages import back_to, go_to, render_page, say
@@ -23,8 +24,10 @@ from evalhub.web.parts import Link
 from runs.cases import (
     CaseSpec,
     change_test_set,
+    count_of_members,
     create_cases,
     create_test_set,
+    live_members,
     move_in_test_set,
     remove_from_test_set,
 )
@@ -38,7 +41,6 @@ from runs.views_setup import (
     SetUpList,
     activity_of,
     archive_view,
-    count_of,
     find,
     page_of,
     project_crumbs,
@@ -51,10 +53,6 @@ PREVIEWED = 8
 SHOWN_PROBLEMS = 20
 
 
-def live_members() -> QuerySet[TestSetCase]:
-    return TestSetCase.objects.filter(case__deleted_at__isnull=True)
-
-
 @requires("read")
 @require_safe
 def test_set_list(request: MemberRequest) -> HttpResponse:
@@ -63,7 +61,7 @@ def test_set_list(request: MemberRequest) -> HttpResponse:
         rows.select_related("project", "owner")
         .defer("metadata", "attributes", "description", "project__metadata", "project__attributes")
         .annotate(
-            case_count=count_of(live_members(), "test_set"),
+            case_count=count_of_members(),
             use_count=count_of(TestConfiguration.objects.current(), "test_set"),
         )
     )

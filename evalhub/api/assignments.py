@@ -32,7 +32,6 @@ from evalhub.api.rows import (
     uuid,
     whole,
 )
-from evalhub.api.set_up import count_of
 from evalhub.api.shapes import (
     Choice,
     Choices,
@@ -48,6 +47,7 @@ from evalhub.api.shapes import (
     misfit,
 )
 from evalhub.audit.models import record_event
+from evalhub.database.lookups import count_of
 from evalhub.web.paging import Order
 from results.assigning import (
     AssigningError,

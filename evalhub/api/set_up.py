@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import ValidationError
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce, JSONObject
+from django.db.models import F, OuterRef
+from django.db.models.functions import JSONObject
 from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -60,6 +60,7 @@ from runs.cases import (
     add_to_test_set,
     change_case,
     change_test_set,
+    count_of_members,
     create_case,
     create_test_set,
     ensure_word,
@@ -80,7 +81,6 @@ from runs.models import (
     Requirement,
     TestConfiguration,
     TestSet,
-    TestSetCase,
     Topic,
 )
 from runs.projects import change_project, create_project
@@ -123,11 +123,6 @@ def shapes_of(
     create = Shape(f"New{name}", {**fields, "external_id": EXTERNAL_ID})
     changeable = {key: not_required(field) for key, field in fields.items() if key not in only_new}
     return create, Shape(f"{name}Changes", changeable, partial=True)
-
-
-def count_of(queryset: QuerySet[Any, Any], path: str) -> Coalesce:
-    counted = queryset.filter(**{path: OuterRef("pk")}).order_by().values(path).annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(counted), 0)
 
 
 # --- projects ---------------------------------------------------------------------------------------------------------
@@ -191,7 +186,7 @@ _test_set_row: dict[str, Shown] = {
         Whole(),
         ("live_cases",),
         None,
-        {"live_cases": count_of(TestSetCase.objects.filter(case__deleted_at__isnull=True), "test_set")},
+        {"live_cases": count_of_members()},
     ),
     "owner": person("owner"),
     "tags": texts("tags"),

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import BooleanField, Expression, Field, ForeignObject, Func, Lookup, Model, QuerySet, Value
+from django.db.models import (
+    BooleanField,
+    Count,
+    Expression,
+    Field,
+    ForeignObject,
+    Func,
+    IntegerField,
+    Lookup,
+    Model,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+)
+from django.db.models.functions import Coalesce
 
 
 @ForeignObject.register_lookup
@@ -32,6 +47,12 @@ def contains(column: str | Expression, text: str) -> ILike:
     """Whether the column holds the text, whatever its case; no sign in it is a wildcard."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return ILike(column, Value(f"%{escaped}%"))
+
+
+def count_of(rows: QuerySet[Any, Any], by: str) -> Coalesce:
+    """How many of ``rows`` point at the outer row by that column; one subquery, however many rows are shown."""
+    counted = rows.filter(**{by: OuterRef("pk")}).order_by().values(by).annotate(n=Count("pk")).values("n")
+    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
 
 
 def looked_up(row: Model) -> QuerySet[Any, Any]:

@@ -134,6 +134,11 @@ class Case(Deletable):
             models.Index(fields=[name], condition=Q((f"{name}__isnull", False)), name=f"case_by_{name}")
             for name in ("prompt", "category", "topic", "requirement", "owner", "assignee")
         ]
+        indexes += [
+            models.Index(fields=["organization", "-created_at", "-id"], name="case_newest"),
+            models.Index(fields=["organization"], condition=Q(archived_at__isnull=False), name="case_archived"),
+            models.Index(fields=["id"], condition=Q(deleted_at__isnull=False), name="case_deleted"),
+        ]
         constraints = [
             *Deletable.Meta.constraints,
             models.UniqueConstraint(fields=["project", "number"], name="case_number_once"),

@@ -363,6 +363,17 @@ def test_a_case_without_a_project_goes_to_the_default_one(api):
     assert made.json()["project"]["name"] == "Default"
 
 
+def test_a_deleted_case_is_not_counted_in_its_test_sets(api, project):
+    full, empty = make_test_set(project, name="Full"), make_test_set(project, name="Empty")
+    cases = [make_case(project, external_id=f"c{n}") for n in range(3)]
+    api.post(f"/api/test-sets/{full.pk}/cases/", {"cases": ["c0", "c1", "c2"]})
+    cases[1].mark_deleted()
+
+    counted = {row["name"]: row["case_count"] for row in api.get("/api/test-sets/").json()["items"]}
+
+    assert counted == {full.name: 2, empty.name: 0}
+
+
 def test_cases_join_and_leave_a_test_set(api, project):
     test_set = make_test_set(project)
     cases = [make_case(project, external_id=f"c{n}") for n in range(3)]
