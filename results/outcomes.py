@@ -108,7 +108,7 @@ def standing_of(*, reported: str, errored: bool, rows: Sequence[Judged]) -> Stan
 def review_state_of(*, conflict: bool, asked: bool, reviewed: bool, waiting: bool) -> TestResult.ReviewState:
     """``asked``: somebody who was asked is not done; ``waiting``: a human evaluator's question has no answer.
 
-    A question that nobody was asked keeps open only what nobody has reviewed.
+    Such a question alone keeps open only what nobody has reviewed: who reviews may leave it out.
     """
     if conflict:
         return TestResult.ReviewState.CONFLICT

@@ -298,7 +298,7 @@ def _standing_in(result: TestResult) -> tuple[Any, ...]:
 
 
 def set_review_state(result: TestResult, *, conflict: bool, waiting: bool) -> None:
-    """From its other columns; ``waiting`` for an answer of a person."""
+    """``waiting``: a question to people has no answer."""
     result.review_state = review_state_of(
         conflict=conflict,
         asked=result.reviews_done < result.reviews_required,

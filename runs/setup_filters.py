@@ -138,7 +138,7 @@ class CaseFilter(OfProject):
     @property
     def order(self) -> Order:
         """By number within one project, where numbers mean something; else the newest first."""
-        return super().order if self.one("project") is not None else Order("-id")
+        return super().order if self.one("project") is not None else Order("-created_at")
 
     def search(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         return search_cases(rows, value)

@@ -17,7 +17,6 @@ from evalhub.database.lookups import count_of
 from evalhub.web import formats
 from evalhub.web.context import address
 from evalhub.web.pages import go_to, render_page, say
-from evalhub.web.paging import Count, count_rows
 from evalhub.web.parts import Link, Stat
 from runs.cases import count_of_members
 from runs.changing import locked
@@ -72,7 +71,7 @@ def project_detail(request: MemberRequest, project_id: str) -> HttpResponse:
     project = find(Project.objects.visible_to(actor).select_related("owner"), project_id)
     runs = recent_runs(actor, project=project)
     run_count = TestRun.objects.visible_to(actor).listed().current().filter(project=project).count()
-    cases = count_rows(Case.objects.visible_to(actor).current().filter(project=project))
+    case_count = Case.objects.visible_to(actor).current().filter(project=project).count()
     parts = parts_of(request, project)
     production = TestRun.objects.visible_to(actor).filter(project=project, kind=TestRun.Kind.PRODUCTION)
     context = page_of(
@@ -81,7 +80,7 @@ def project_detail(request: MemberRequest, project_id: str) -> HttpResponse:
         runs=runs,
         rates=rates_of(runs),
         run_count=run_count,
-        stats=project_stats(project, runs, run_count, cases, parts[0]["total"]),
+        stats=project_stats(project, runs, run_count, case_count, parts[0]["total"]),
         parts=parts,
         production_count=production.aggregate(calls=Sum("result_count"))["calls"],
         restore_url=reverse("runs:project-restore", args=[project.pk]),
@@ -112,7 +111,7 @@ def parts_of(request: MemberRequest, project: Project) -> list[dict[str, Any]]:
     return parts
 
 
-def project_stats(project: Project, runs: list[TestRun], run_count: int, cases: Count, set_count: int) -> list[Stat]:
+def project_stats(project: Project, runs: list[TestRun], run_count: int, case_count: int, set_count: int) -> list[Stat]:
     latest = next((run for run in runs if run.pass_rate is not None), None)
     here = f"?project={project.slug}"
     runs_url = address("runs:run-list")
@@ -126,11 +125,7 @@ def project_stats(project: Project, runs: list[TestRun], run_count: int, cases: 
             lead=True,
         ),
         Stat("Runs", formats.count(run_count), url=f"{runs_url}{here}" if runs_url else ""),
-        Stat(
-            "Cases",
-            formats.count(cases.value, about=not cases.exact),
-            url=f"{reverse('runs:case-list')}{here}",
-        ),
+        Stat("Cases", formats.count(case_count), url=f"{reverse('runs:case-list')}{here}"),
         Stat("Test sets", formats.count(set_count), url=f"{reverse('runs:test-set-list')}{here}"),
     ]
 

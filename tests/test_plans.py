@@ -14,7 +14,7 @@ from results.records import Judgement, ResultRecord
 from runs.cases import CaseSpec
 from runs.filters import both_ways
 from runs.models import Evaluator
-from tests.factories import make_actor, make_project, make_result, make_run
+from tests.factories import make_actor, make_case, make_project, make_result, make_run, make_test_set
 
 RUNS, PER_RUN = 20, 5_000
 MOST = 3 * EXACT_UP_TO  # rows that a question may take in: lists are counted exactly up to 10,000
@@ -77,11 +77,12 @@ def fill(run, template, evaluators) -> None:
 class Plans:
     """Explains every SELECT on the big tables; ``whole`` are those that read one from end to end, by whatever index."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: set[str] = BIG, most: int = MOST) -> None:
+        self.tables, self.most = tables, most
         self.asked, self.whole = 0, list[str]()
 
     def __call__(self, execute, sql, params, many, context):
-        if sql.startswith("SELECT") and any(table in sql for table in BIG):
+        if sql.startswith("SELECT") and any(table in sql for table in self.tables):
             self.asked += 1
             asking = type(context["cursor"].cursor)  # each names parameters in its own way
             with asking(connection.connection) as cursor:
@@ -91,7 +92,8 @@ class Plans:
             self.whole += [
                 f"{node['Node Type']} of {read_by(node):,} rows: {sql[:2000]}"
                 for node in nodes(found[0]["Plan"])
-                if node.get("Relation Name") in BIG and (node["Node Type"] == "Seq Scan" or read_by(node) > MOST)
+                if node.get("Relation Name") in self.tables
+                and (node["Node Type"] == "Seq Scan" or read_by(node) > self.most)
             ]
         return execute(sql, params, many, context)
 
@@ -161,6 +163,36 @@ def test_no_filter_and_no_sort_order_of_a_run_reads_a_big_table_whole(client):
                 found[f"{page}?{query}"] = plans.whole
 
     assert found == {}
+
+
+@pytest.mark.django_db
+def test_the_cases_of_an_organisation_are_listed_and_counted_without_reading_those_of_others(client):
+    actor = make_actor()
+    mine, theirs = make_project(actor.organization), make_project()
+    make_test_set(mine, cases=3)
+    with connection.cursor() as cursor:
+        kept = columns_of("runs_case", "id", "number", "external_id", "created_at")
+        for project, count, first in ((mine, 2_000, "0"), (theirs, 40_000, "f")):  # ids grow with time
+            cursor.execute(
+                f"""
+                INSERT INTO runs_case ({kept}, id, number, external_id, created_at)
+                SELECT {kept}, (%s || substr(gen_random_uuid()::text, 2))::uuid, 1000 + n, NULL, clock_timestamp()
+                FROM runs_case, generate_series(1, %s) n WHERE runs_case.id = %s
+                """,
+                [first, count, make_case(project).pk],
+            )
+        cursor.execute("ANALYZE")
+    client.force_login(actor.user)
+    found = {}
+
+    for page in ("/cases/", "/test-sets/", f"/projects/{mine.pk}/"):
+        plans = Plans({"runs_case"}, most=5_000)
+        with connection.execute_wrapper(plans):
+            answer = client.get(page)
+        assert (answer.status_code, plans.asked > 0) == (200, True), page
+        found[page] = plans.whole
+
+    assert found == {"/cases/": [], "/test-sets/": [], f"/projects/{mine.pk}/": []}
 
 
 @pytest.mark.django_db

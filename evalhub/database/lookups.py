@@ -1,4 +1,4 @@
-"""Lookups that Django lacks."""
+"""Lookups and expressions that Django lacks."""
 
 from __future__ import annotations
 

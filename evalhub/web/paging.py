@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
@@ -85,15 +85,14 @@ class Page[T]:
     def __iter__(self) -> Any:
         return iter(self.rows)
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def with_rows(self, key: str, found: Iterable[dict[str, Any]]) -> Page[dict[str, Any]]:
         """The page with the rows that its own name under ``key``, in its order; what went meanwhile is left out."""
         whole = {row["id"]: row for row in found}
-        named: Any = self.rows
-        rows = [whole[row[key]] for row in named if row[key] in whole]
-        return Page(rows, self.next, self.previous, self.first, self.size)
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        keys: Any = self
+        return replace(keys, rows=[whole[row[key]] for row in keys if row[key] in whole])
 
 
 @dataclass(frozen=True, slots=True)

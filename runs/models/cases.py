@@ -129,15 +129,15 @@ class Case(Deletable):
     )
 
     class Meta(Deletable.Meta):
-        # Most cases that arrive have none of these, and need no place in their indexes.
         indexes = [
-            models.Index(fields=[name], condition=Q((f"{name}__isnull", False)), name=f"case_by_{name}")
-            for name in ("prompt", "category", "topic", "requirement", "owner", "assignee")
-        ]
-        indexes += [
             models.Index(fields=["organization", "-created_at", "-id"], name="case_newest"),
+            # Most cases that arrive are none of these, and need no place in their indexes.
             models.Index(fields=["organization"], condition=Q(archived_at__isnull=False), name="case_archived"),
             models.Index(fields=["id"], condition=Q(deleted_at__isnull=False), name="case_deleted"),
+            *(
+                models.Index(fields=[name], condition=Q((f"{name}__isnull", False)), name=f"case_by_{name}")
+                for name in ("prompt", "category", "topic", "requirement", "owner", "assignee")
+            ),
         ]
         constraints = [
             *Deletable.Meta.constraints,

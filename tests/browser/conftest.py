@@ -51,43 +51,36 @@ def page(browser: Browser, live_server: Any, page_options: dict[str, Any], forgi
         context = browser.new_context(**options)
         stack.callback(context.close)
         context.set_default_timeout(8_000)
+        context.on("page", make_patient)
         page = context.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
         page.on("console", lambda message: hear(message, complaints))
         page.on("request", lambda request: watch(request.url, live_server.url, complaints))
-        page.goto = ready_after(page)  # type: ignore[method-assign]
-        page.keyboard.press = ready_before(page)  # type: ignore[method-assign]
         yield page
         assert [complaint for complaint in complaints if not complaint.startswith(forgiven)] == []
 
 
-def await_ready(page: Page) -> None:
-    """Come back when the scripts of the page listen, if it has any: a test types faster than any person."""
-    page.wait_for_load_state("load")
-    if page.locator("html[data-js]").count():
-        page.locator("html[data-ready]").wait_for(state="attached")
-
-
-def ready_after(page: Page) -> Callable[..., Any]:
-    goto = page.goto
+def make_patient(page: Page) -> None:
+    """It goes on, and its keys are pressed, only when its scripts listen: a test types faster than any person."""
+    goto, press = page.goto, page.keyboard.press
 
     def go(url: str, **options: Any) -> Any:
         response = goto(url, **options)
         await_ready(page)
         return response
 
-    return go
-
-
-def ready_before(page: Page) -> Callable[..., None]:
-    press = page.keyboard.press
-
     def press_key(key: str, **options: Any) -> None:
         await_ready(page)
         press(key, **options)
 
-    return press_key
+    page.goto, page.keyboard.press = go, press_key  # type: ignore[method-assign]
+
+
+def await_ready(page: Page) -> None:
+    page.wait_for_load_state("load")
+    if page.locator("html[data-js]").count():
+        page.locator("html[data-ready]").wait_for(state="attached")
 
 
 def hear(message: Any, complaints: list[str]) -> None:

@@ -130,6 +130,15 @@ def test_the_outcome_follows_the_evaluations(judgements, outcome):
     assert make_result(evaluations=judgements).outcome == outcome
 
 
+def test_a_result_that_people_judged_is_reviewed_though_a_question_to_them_has_no_answer():
+    asked = Judgement(evaluator="tone", source="human", state="pending")
+    answered = Judgement(evaluator="clarity", source="human", passed=True, author_name="Ann")
+
+    states = [make_result(evaluations=given).review_state for given in ([asked], [asked, answered], [answered])]
+
+    assert states == ["open", "reviewed", "reviewed"]
+
+
 def test_an_errored_result_is_an_error_whatever_its_evaluations_say():
     result = make_result(error="timeout", evaluations=[Judgement(evaluator="a", passed=True)])
 

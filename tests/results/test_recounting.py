@@ -1,9 +1,11 @@
 """Whatever is done in whatever order: what is stored is what the rows say."""
 
 from contextlib import suppress
+from importlib import import_module
 from random import Random
 
 import pytest
+from django.apps import apps
 
 from evalhub.accounts.actor import Actor
 from evalhub.accounts.rights import Role
@@ -163,3 +165,22 @@ def test_after_each_of_many_steps_what_is_stored_is_what_the_rows_say(seed):
         walk.step()
 
         assert [str(one) for one in recount(walk.run.pk, repair=False)] == []
+
+
+@pytest.mark.django_db
+def test_an_update_stores_the_review_states_that_counting_again_would_store():
+    ann, run = make_user(), make_run()
+    tone = make_evaluator(run.project, name="tone", who="human", threshold=None)
+    question = Judgement(evaluator=tone, source="human", state="pending")
+    record_results(run, [ResultRecord(name=name, evaluations=[question]) for name in ("asked", "reviewed", "nobody")])
+    asked, reviewed, _ = TestResult.objects.filter(run=run).order_by("position")
+    assign_reviewers(TestResult.objects.filter(pk=asked.pk), [make_user(run.organization)], by=make_user())
+    for result in (asked, reviewed):
+        submit_review(result, by=ann, verdict="failed")
+    TestResult.objects.filter(run=run).update(review_state="open")  # as it was stored before
+
+    import_module("results.migrations.0012_reviewed_as_asked").let_the_reviewed_be_reviewed(apps, None)
+
+    states = TestResult.objects.filter(run=run).order_by("position").values_list("review_state", flat=True)
+    assert list(states) == ["open", "reviewed", "open"]
+    assert recount(run.pk, repair=False) == []
