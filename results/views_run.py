@@ -22,7 +22,7 @@ from evalhub.database.prepared import Prepared
 from evalhub.web import formats
 from evalhub.web.exports import download
 from evalhub.web.pages import POSITION, fragment_target, render_page, wants_fragment
-from evalhub.web.paging import EXACT_UP_TO, Order, count_rows, estimate_rows, read_page
+from evalhub.web.paging import EXACT_UP_TO, Order, count_rows, read_page
 from evalhub.web.paging import Count as RowCount
 from evalhub.web.parts import OUTCOMES, Link, Stat, face
 from results.filters import REVIEWS, VERDICTS, ResultFilter
@@ -581,6 +581,7 @@ def pairs_in(query: QueryDict) -> list[tuple[str, str]]:
     return [(name, value) for name, values in query.lists() for value in values]
 
 
+EXACT_ACROSS_RUNS: Final = 1_000  # results; to count more than these would mean to read them
 SEARCHED: Final = "searched: the first 2,000 characters of inputs and output"
 
 
@@ -630,7 +631,7 @@ def result_list(request: MemberRequest) -> HttpResponse:
     complete(page.rows, names_of(page.rows), chosen)
     chips = found.chips(request.GET)
     whole = not (page.next or page.previous)
-    total = RowCount(len(page.rows)) if whole else estimate_rows(found.qs)  # to count them would mean to read them
+    total = RowCount(len(page.rows)) if whole else count_rows(found.qs, EXACT_ACROSS_RUNS, order=("-created_at", "-id"))
     context = {
         **table_of(request, found),
         "found": found,

@@ -306,9 +306,12 @@ class Count:
         return self.value > 0
 
 
-def count_rows(queryset: QuerySet[Any, Any], up_to: int = EXACT_UP_TO) -> Count:
-    """Counted up to a limit; beyond it what PostgreSQL's planner expects, so that no list waits for its count."""
-    found = queryset.order_by()[: up_to + 1].count()
+def count_rows(queryset: QuerySet[Any, Any], up_to: int = EXACT_UP_TO, order: Sequence[str] = ()) -> Count:
+    """Counted up to a limit; beyond it what PostgreSQL's planner expects, so that no list waits for its count.
+
+    ``order``: the list's, where others' rows lie between its own and an index in that order leads to them.
+    """
+    found = queryset.order_by(*order)[: up_to + 1].count()
     if found <= up_to:
         return Count(found)
     return Count(max(int(estimate_rows(queryset)), found), exact=False)

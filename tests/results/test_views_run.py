@@ -733,6 +733,15 @@ def test_without_results_the_list_leads_to_the_runs(lead):
     assert '<div class="toolbar">' not in text
 
 
+def test_results_of_all_runs_are_counted_where_they_are_few(lead, run):
+    make_results(run, passed=20, failed=60)
+
+    counted = {query: lead.get(f"/results/{query}").context["counted"] for query in ("", "?outcome=failed")}
+
+    tail = " results · newest first · searched: the first 2,000 characters of inputs and output"
+    assert counted == {"": f"80{tail}", "?outcome=failed": f"60{tail}"}
+
+
 def test_what_a_list_of_results_shows_is_kept_as_a_view_of_results(lead, run):
     record(run, 0.9, 0.1)
     lead.post("/views/new/", {"page": "results", "query": "outcome=failed", "name": "All that failed"})
