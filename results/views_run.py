@@ -22,7 +22,7 @@ from evalhub.database.prepared import Prepared
 from evalhub.web import formats
 from evalhub.web.exports import download
 from evalhub.web.pages import POSITION, fragment_target, render_page, wants_fragment
-from evalhub.web.paging import EXACT_UP_TO, Order, count_rows, read_page
+from evalhub.web.paging import EXACT_UP_TO, Order, Page, count_rows, estimate_rows, read_page
 from evalhub.web.paging import Count as RowCount
 from evalhub.web.parts import OUTCOMES, Link, Stat, face
 from results.filters import REVIEWS, VERDICTS, ResultFilter
@@ -619,6 +619,15 @@ def ids_of(values: Iterable[str]) -> list[UUID]:
     return found
 
 
+def total_of(found: ResultFilter, page: Page[Any]) -> RowCount:
+    """Of all runs: exact where they are few, unless a search had to find all of them once more for it."""
+    if not (page.next or page.previous):
+        return RowCount(len(page.rows))
+    if "q" in found.values:
+        return RowCount(max(int(estimate_rows(found.qs)), page.last + bool(page.next)), exact=False)
+    return count_rows(found.qs, EXACT_ACROSS_RUNS, order=("-created_at", "-id"))
+
+
 @requires()
 @require_safe
 def result_list(request: MemberRequest) -> HttpResponse:
@@ -630,8 +639,7 @@ def result_list(request: MemberRequest) -> HttpResponse:
     chosen = found.one("evaluator")
     complete(page.rows, names_of(page.rows), chosen)
     chips = found.chips(request.GET)
-    whole = not (page.next or page.previous)
-    total = RowCount(len(page.rows)) if whole else count_rows(found.qs, EXACT_ACROSS_RUNS, order=("-created_at", "-id"))
+    total = total_of(found, page)
     context = {
         **table_of(request, found),
         "found": found,

@@ -742,6 +742,14 @@ def test_results_of_all_runs_are_counted_where_they_are_few(lead, run):
     assert counted == {"": f"80{tail}", "?outcome=failed": f"60{tail}"}
 
 
+def test_a_search_through_all_runs_never_tells_less_than_it_shows(lead, run):
+    make_results(run, passed=60)
+
+    total = lead.get("/results/?q=answer").context["total"]
+
+    assert (total.value >= 51, total.exact) == (True, False)
+
+
 def test_what_a_list_of_results_shows_is_kept_as_a_view_of_results(lead, run):
     record(run, 0.9, 0.1)
     lead.post("/views/new/", {"page": "results", "query": "outcome=failed", "name": "All that failed"})
