@@ -105,6 +105,13 @@ def standing_of(*, reported: str, errored: bool, rows: Sequence[Judged]) -> Stan
     return standing
 
 
+def effective_of(row: Judged, standing: Standing) -> bool | None:
+    """The verdict that counts: what people agree on about a machine's, where they say anything."""
+    if row.source == Evaluation.Source.MACHINE and row.turn is None and row.evaluator_id:
+        return standing.corrections.get(row.evaluator_id, row.passed)
+    return row.passed
+
+
 def review_state_of(*, conflict: bool, asked: bool, reviewed: bool, waiting: bool) -> TestResult.ReviewState:
     """``asked``: somebody who was asked is not done; ``waiting``: a human evaluator's question has no answer.
 

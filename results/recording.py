@@ -20,7 +20,7 @@ from evalhub.database.ids import new_id
 from evalhub.database.lookups import looked_up
 from results.models import Evaluation, Outcome, TestResult
 from results.models.results import text_of
-from results.outcomes import Standing, review_state_of, standing_of
+from results.outcomes import Standing, effective_of, review_state_of, standing_of
 from results.records import Judgement, ResultRecord
 from results.tallies import (
     Cell,
@@ -152,10 +152,7 @@ class _Desk:
         )
         for row in rows:
             row.outcome = standing.outcome
-            if row.evaluator_id is not None and row.source == Evaluation.Source.MACHINE and row.turn is None:
-                row.effective = standing.corrections.get(row.evaluator_id, row.passed)
-            else:
-                row.effective = row.passed
+            row.effective = effective_of(row, standing)
             if row.is_current and counts_in_rollup(row, self.human_evaluators):
                 assert row.evaluator_id is not None
                 rollups[variant_id, row.evaluator_id].add(row.state, row.value, row.passed, row.effective)

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from evalhub.database.writing import update_rows
 from results.models import Evaluation, Review, ReviewAssignment, Rollup, TestResult
-from results.outcomes import standing_of
-from results.settling import RESULT_FIELDS, judges_of, set_review_state
+from results.outcomes import effective_of
+from results.settling import RESULT_FIELDS, settle_result
 from results.tallies import (
     CLUSTERS,
     COUNTERS,
@@ -139,25 +139,15 @@ def _check_results(
         done[result_id] += state == ReviewAssignment.State.DONE
     for result in results:
         stored = {name: getattr(result, name) for name in RESULT_FIELDS}
-        mine = rows[result.pk]
-        standing = standing_of(
-            reported=result.reported_outcome, errored=bool(result.error or result.error_code), rows=mine
-        )
-        result.machine_outcome, result.outcome = standing.machine_outcome, standing.outcome
-        result.human_verdict, result.corrected = standing.human_verdict, standing.corrected
-        result.review_count = len(judges_of(mine))
         result.reviews_required, result.reviews_done = required[result.pk], done[result.pk]
-        waiting = any(row.source == "human" and row.state == "pending" for row in mine)
-        set_review_state(result, conflict=standing.conflict, waiting=waiting)
+        standing = settle_result(result, rows[result.pk])
         changed = [name for name in RESULT_FIELDS if stored[name] != getattr(result, name)]
         for name in changed:
             differences.append(Difference(f"{run}, {result}", name, stored[name], getattr(result, name)))
         if changed and repair:
             result.save(update_fields=changed)
-        for row in mine:
-            effective = row.passed
-            if row.source == Evaluation.Source.MACHINE and row.turn is None and row.evaluator_id:
-                effective = standing.corrections.get(row.evaluator_id, row.passed)
+        for row in rows[result.pk]:
+            effective = effective_of(row, standing)
             if (row.outcome, row.effective) != (result.outcome, effective):
                 copied, right = (row.outcome, row.effective), (result.outcome, effective)
                 differences.append(Difference(f"{run}, {result}", "copy on evaluation", copied, right))

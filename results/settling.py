@@ -16,7 +16,7 @@ from django.utils import timezone
 from evalhub.database.prepared import Prepared
 from evalhub.database.writing import Write, change, insertion, write
 from results.models import Evaluation, ReviewAssignment, TestResult
-from results.outcomes import Standing, review_state_of, standing_of
+from results.outcomes import Standing, effective_of, review_state_of, standing_of
 from results.tallies import (
     Counted,
     RollupKey,
@@ -173,7 +173,7 @@ class Settlement:
     def _settle(self) -> None:
         if self.judgements:
             for pk, result in self.results.items():
-                self._judge(result, self.current(pk))
+                self._copy_down(result, settle_result(result, self.current(pk)))
         else:
             waiting = self._results_waiting_for_people()
             for pk, result in self.results.items():
@@ -196,25 +196,10 @@ class Settlement:
         if added is None and (moved or rollups):
             shift_rollups(shift_run(self.run_id, moved, written=True), rollups)
 
-    def _judge(self, result: TestResult, rows: Sequence[Evaluation]) -> None:
-        standing = standing_of(
-            reported=result.reported_outcome, errored=bool(result.error or result.error_code), rows=rows
-        )
-        result.machine_outcome = standing.machine_outcome
-        result.outcome = standing.outcome
-        result.human_verdict = standing.human_verdict
-        result.corrected = standing.corrected
-        result.review_count = len(judges_of(rows))
-        waiting = any(row.source == Evaluation.Source.HUMAN and row.state == Evaluation.State.PENDING for row in rows)
-        set_review_state(result, conflict=standing.conflict, waiting=waiting)
-        self._copy_down(result, standing)
-
     def _copy_down(self, result: TestResult, standing: Standing) -> None:
         """The result's outcome and the corrections onto its evaluations."""
         for row in self.rows[result.pk]:
-            effective = row.passed
-            if row.source == Evaluation.Source.MACHINE and row.turn is None and row.evaluator_id:
-                effective = standing.corrections.get(row.evaluator_id, row.passed)
+            effective = effective_of(row, standing)
             if row.outcome != result.outcome:
                 self.change(row, outcome=result.outcome)
             if row.effective is not effective:
@@ -295,6 +280,19 @@ class Settlement:
 
 def _standing_in(result: TestResult) -> tuple[Any, ...]:
     return tuple(getattr(result, name) for name in RESULT_FIELDS)
+
+
+def settle_result(result: TestResult, rows: Sequence[Evaluation]) -> Standing:
+    """Set the columns that follow from its current judgements and its counts of reviews asked for and done."""
+    standing = standing_of(reported=result.reported_outcome, errored=bool(result.error or result.error_code), rows=rows)
+    result.machine_outcome = standing.machine_outcome
+    result.outcome = standing.outcome
+    result.human_verdict = standing.human_verdict
+    result.corrected = standing.corrected
+    result.review_count = len(judges_of(rows))
+    waiting = any(row.source == Evaluation.Source.HUMAN and row.state == Evaluation.State.PENDING for row in rows)
+    set_review_state(result, conflict=standing.conflict, waiting=waiting)
+    return standing
 
 
 def set_review_state(result: TestResult, *, conflict: bool, waiting: bool) -> None:
