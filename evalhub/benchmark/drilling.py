@@ -7,8 +7,12 @@ import random
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
+
+from django.core.management.base import CommandError
 
 from evalhub.accounts.models import ApiToken, Membership, Organization, User
 from evalhub.accounts.rights import Role, Scope
@@ -38,6 +42,10 @@ class Log:
 
     def files_of(self, number: int) -> int:
         return self.imported.count(number)
+
+    def fail(self, what: str) -> None:
+        with self.lock:
+            self.errors.append(what)
 
     def keep(self, kind: list[float], began: float, status: int, what: str, *good: int) -> None:
         with self.lock:
@@ -79,6 +87,8 @@ def drill(site: Site, people: list[Person], seconds: float, imports: int) -> Log
         thread.start()
     for thread in threads:
         thread.join(seconds + 60)
+        if thread.is_alive():
+            log.fail("somebody still waits for an answer")
     return log
 
 
@@ -94,10 +104,12 @@ def bring(site: Site, log: Log, over: float, number: int) -> None:
         file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
         try:
             site.manage("import_results", str(file), "--project", "support-bot")
-        except RuntimeError as wrong:
-            log.errors.append(str(wrong))
-        log.imported.append(number)
-        file.unlink()
+            log.imported.append(number)
+        except CommandError as wrong:
+            log.fail(f"import: {wrong}")
+            return
+        finally:
+            file.unlink()
 
 
 def work(site: Site, person: Person, log: Log, over: float, number: int) -> None:
@@ -109,11 +121,19 @@ def work(site: Site, person: Person, log: Log, over: float, number: int) -> None
         now = time.monotonic()
         if now >= next_page:
             next_page += PAGE_EVERY
-            read_page(site, person, log, dice, waiting)
+            asked_or_told(log, read_page, site, person, log, dice, waiting)
         if waiting and now >= next_submit:
             next_submit += SUBMIT_EVERY
-            submit(site, person, log, dice, waiting.pop())
+            asked_or_told(log, submit, site, person, log, dice, waiting.pop())
         time.sleep(max(0.0, min(next_page, next_submit, over) - time.monotonic()) if waiting else 0.2)
+
+
+def asked_or_told(log: Log, ask: Callable[..., None], *given: Any) -> None:
+    """A connection that breaks, or an answer that does not come, is an error of the site too."""
+    try:
+        ask(*given)
+    except (OSError, HTTPException) as wrong:
+        log.fail(f"{ask.__name__}: {type(wrong).__name__} {wrong}")
 
 
 def read_page(site: Site, person: Person, log: Log, dice: random.Random, waiting: list[tuple[str, str]]) -> None:

@@ -120,14 +120,17 @@ def sorted_results(site: Site) -> str:
 
 def deep_path(site: Site) -> str:
     """The list's page at ``DEEP``, by following its links as a reader would."""
-    path = f"/api/results/?{sorted_results(site)}&limit=50"
-    failed = of_run(site)["counts"]["failed"]
-    for _ in range(int(failed * DEEP) // 50):
+    path = results_path(site)
+    for _ in range(pages_before_deep(site)):
         following = site.get(path).json()["next"]
         if not following:
             break
         path = re.sub(r"^https?://[^/]+", "", following)
     return path
+
+
+def pages_before_deep(site: Site) -> int:
+    return int(of_run(site)["counts"]["failed"] * DEEP) // 50
 
 
 def of_run(site: Site) -> Any:
@@ -154,10 +157,28 @@ def check_runs(site: Site, answer: Answer) -> None:
     must(total == of(site).results, f"the runs hold {total:,} results, and {of(site).results:,} were loaded")
 
 
+def results_path(site: Site) -> str:
+    return f"/api/results/?{sorted_results(site)}&limit=50"
+
+
 def check_results(site: Site, answer: Answer) -> None:
     items = answer.json()["items"]
     expected = min(50, of_run(site)["counts"]["failed"])
     must(len(items) == expected, f"{len(items)} rows instead of {expected}")
+    check_order(site, items)
+
+
+def check_deep(site: Site, answer: Answer) -> None:
+    items, evaluator = answer.json()["items"], of(site).evaluators[0]
+    before = pages_before_deep(site)
+    expected = min(50, of_run(site)["counts"]["failed"] - 50 * before)
+    must(len(items) == expected, f"{len(items)} rows instead of {expected}")
+    check_order(site, items)
+    first = site.get(results_path(site)).json()["items"]
+    must(not before or score_of(items[0], evaluator) <= score_of(first[-1], evaluator), "the deep page is not deep")
+
+
+def check_order(site: Site, items: list[dict[str, Any]]) -> None:
     must({item["outcome"] for item in items} <= {"failed"}, "a row that did not fail is in the list")
     marks = [score_of(item, of(site).evaluators[0]) for item in items]
     must(marks == sorted(marks, reverse=True), "the rows are not in the order of the score")
@@ -173,8 +194,9 @@ def score_of(item: dict[str, Any], evaluator: str) -> float:
 
 def check_page(site: Site, answer: Answer) -> None:
     text = answer.body.decode()
-    expected, shown = min(50, of_run(site)["counts"]["failed"]), text.count('<tr id="result-')
-    must(shown == expected, f"the page shows {shown} rows instead of {expected}")
+    shown = re.findall(r'<tr id="result-([0-9a-f-]{36})"', text)
+    expected = [item["uuid"] for item in site.get(results_path(site)).json()["items"]]
+    must(shown == expected, f"the page shows {len(shown)} rows, and not the API's {len(expected)} in their order")
     must("</html>" in text, "the page is not whole")
 
 
@@ -223,12 +245,12 @@ ROWS = (
     Asked("runs list, page", lambda site: "/runs/", check_runs_page, at_most=20),
     Asked(
         "results by score, API",
-        lambda site: f"/api/results/?{sorted_results(site)}&limit=50",
+        lambda site: results_path(site),
         check_results,
         floor=lambda site: f"/floor/results?run={of(site).run}&evaluator={of(site).evaluators[0]}",
         times_floor=2.5,
     ),
-    Asked("results by score, deep page", deep_path, lambda site, answer: must(bool(answer.json()["items"]), "no rows")),
+    Asked("results by score, deep page", deep_path, check_deep),
     Asked(
         "results by score, page",
         lambda site: f"/runs/{of(site).run}/?{sorted_results(site).split('&', 1)[1]}",

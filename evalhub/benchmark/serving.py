@@ -22,6 +22,14 @@ from django.core.management.base import CommandError
 
 from evalhub.benchmark.loading import Loaded
 
+# A child begins with the peak of who started it, so somebody small starts it.
+WATCH = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(child.pid, 0)
+print(used.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 WORKERS = 2
 PATIENCE = 120  # seconds
 WORKER_STARTS = 4  # seconds
@@ -73,18 +81,18 @@ class Site:
 
     def peak_mib(self, *words: str) -> float:
         """The most memory that a command takes, in MiB."""
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", *words],
+        done = subprocess.run(
+            [sys.executable, "-c", WATCH, sys.executable, "manage.py", *words],
             cwd=settings.BASE_DIR,
             env=self.environment,
-            stdout=subprocess.DEVNULL,
+            check=False,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            text=True,
         )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        if done.returncode:
             raise CommandError(f"{self.name}: manage.py {words[0]} failed")
-        return used.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)  # the units differ
+        return int(done.stdout) / (1024 if sys.platform == "linux" else 1024 * 1024)  # the units differ
 
     def start(self) -> float:
         """Start gunicorn; seconds until /runs/ answers 200 to somebody who is signed in."""

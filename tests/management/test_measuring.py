@@ -5,6 +5,10 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from evalhub.benchmark.drilling import Person, drill
+from evalhub.benchmark.serving import Site
 
 
 @pytest.fixture
@@ -58,3 +62,21 @@ def test_reviewers_at_work_while_files_come_in_lose_nothing(folder):
     assert lines[-1].endswith("reviews kept, 0 errors")
     assert not lines[-1].startswith("0 ")
     assert list(folder.iterdir()) == []
+
+
+def test_a_row_that_does_not_exist_is_told_before_anything_is_loaded(folder):
+    with pytest.raises(CommandError, match=r"No row is named nonsense\. There are: start to 200"):
+        call_command("benchmark", only=["nonsense"], stdout=StringIO(), stderr=StringIO())
+
+    assert list(folder.iterdir()) == []
+
+
+def test_a_drill_tells_of_a_server_that_does_not_answer_and_of_files_that_do_not_come_in(tmp_path):
+    site = Site("nothing there", tmp_path, port=1)
+    site.environment["DATABASE_URL"] = "postgres://nobody@127.0.0.1:1/nothing"
+    person = Person("token", "session", [("assignment", "result")])
+
+    log = drill(site, [person], seconds=6, imports=1)
+
+    assert {error.split(":")[0] for error in log.errors} == {"read_page", "import"}
+    assert (log.pages, log.submits, log.imported) == ([], [], [])

@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,14 @@ from evalhub.benchmark.serving import Site
 from results.searching import index_texts
 
 START_LIMIT, MEMORY_LIMIT = 3, 220
+START, IDLE = "start to 200 on /runs/", "idle memory, 2 workers"
+INGEST = ("batch ingest, 1 client", "memory after ingest")
+IMPORT = "import, peak memory"
+REVIEWS = {"reviews, 1 client": (1, 350), "reviews, 8 clients": (8, 600)}
+BROWSER = ("drawer, click to paint", "j held, last press to paint", "layout shift")
+INSTALLATION, FIRST_VIEW = "installation", "first view, gzip"
+LISTS = tuple(row.name for row in (*ROWS, *ADMIN))
+NAMES = (START, IDLE, *LISTS, *INGEST, IMPORT, *REVIEWS, *BROWSER, INSTALLATION, FIRST_VIEW)
 
 
 class Command(BaseCommand):
@@ -56,6 +63,9 @@ class Command(BaseCommand):
         if options["load"]:
             self.load_here(options["load"])
             return
+        for word in options["only"] or []:
+            if not any(word in name for name in NAMES):
+                raise CommandError(f"No row is named {word}. There are: {'; '.join(NAMES)}.")
         base = settings.VAR_DIR / "benchmark"
         sizes = [options["size"] // 10, options["size"]]
         sites = [Site(f"{size:,} results", base / str(size)) for size in sizes]
@@ -83,44 +93,44 @@ class Command(BaseCommand):
         print(json.dumps(asdict(loaded)))
 
     def measure(self, sites: list[Site], sizes: list[int], only: list[str], rounds: int) -> list[Figure]:
-        wanted: Callable[[str], bool] = lambda name: not only or any(word in name for word in only)  # noqa: E731
+        chosen = {name for name in NAMES if not only or any(word in name for word in only)}
         figures: list[Figure] = []
         for site, size in zip(sites, sizes, strict=True):
             self.fill(site, size)
             took = site.start()
-            if site is sites[-1] and wanted("start"):
-                figures.append(Figure("start to 200 on /runs/", took, "s", at_most=START_LIMIT))
+            if site is sites[-1] and START in chosen:
+                figures.append(Figure(START, took, "s", at_most=START_LIMIT))
         full = sites[-1]
         time.sleep(1)
-        if wanted("memory"):
+        if IDLE in chosen:
             for _ in range(5):
                 full.get("/runs/")
-            figures.append(Figure("idle memory, 2 workers", full.memory_mib(), "MiB", at_most=MEMORY_LIMIT))
+            figures.append(Figure(IDLE, full.memory_mib(), "MiB", at_most=MEMORY_LIMIT))
         for row in (*ROWS, *ADMIN):
-            if wanted(row.name):
+            if row.name in chosen:
                 self.stderr.write(f"measuring {row.name}")
                 figures.append(measure_row(row, sites, rounds))
         deep = next((figure for figure in figures if "deep" in figure.name), None)
         first = next((figure for figure in figures if figure.name == "results by score, API"), None)
         if deep and first:
             deep.floor, deep.times_floor, deep.note = first.value, 1.2, "floor: the first page"
-        if wanted("ingest"):
+        if chosen.intersection(INGEST):
             figures += measure_ingest(full)
-        if wanted("import"):
+        if IMPORT in chosen:
             figures.append(measure_import(full))
-        for clients, goal in ((1, 350), (8, 600)):
-            if wanted("reviews"):
+        for name, (clients, goal) in REVIEWS.items():
+            if name in chosen:
                 figures.append(measure_reviews(full, clients, goal))
-        if wanted("browser"):
+        if chosen.intersection(BROWSER):
             seen = measure_browser(full)
             if not seen:
                 self.stderr.write("no browser to measure in: manage.py test brings one")
             figures += seen
-        if wanted("installation"):
+        if INSTALLATION in chosen:
             figures.append(installed_mb())
-        if wanted("first view"):
+        if FIRST_VIEW in chosen:
             figures.append(first_view(full))
-        return figures
+        return [figure for figure in figures if figure.name in chosen]
 
     def fill(self, site: Site, size: int) -> None:
         known = site.folder / f"loaded-{size}.json"
