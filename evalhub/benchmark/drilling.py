@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -132,7 +131,7 @@ def asked_or_told(log: Log, ask: Callable[..., None], *given: Any) -> None:
     """A connection that breaks, or an answer that does not come, is an error of the site too."""
     try:
         ask(*given)
-    except (OSError, HTTPException) as wrong:
+    except OSError as wrong:
         log.fail(f"{ask.__name__}: {type(wrong).__name__} {wrong}")
 
 
